@@ -61,6 +61,10 @@
 /* Files that are read in pieces at once (core/pins.h) */
 #define LF_PINS_MAX 64
 
+/* Files that come in parts at once (core/parts.h) */
+#define LF_PARTS_MAX 256
+#define LF_PARTS_ID_MAX 64 /* bytes of the names that their senders make up */
+
 /* The mount */
 #define LF_STAGED_BYTES_MAX (64ull << 30) /* of all files being written through one mount */
 #define LF_STAGED_FILES_MAX 1024          /* a descriptor each */

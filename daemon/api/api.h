@@ -19,6 +19,20 @@ struct lf_adapter_view;
 /* result.c: the answer to a GET of `result`; with `wait` once there is something to answer. */
 enum lf_err lf_api_result(struct lf_http *q, struct lf_adapter_view *v, bool wait,
                           struct lf_diag *diag);
+/* parts.c */
+extern const struct lf_http_sink lf_api_part; /* of lf_api_part_look as a PUT */
+lf_http_fn lf_api_part_look;
+struct lf_upload;
+struct lf_api_claim {
+    const char *id; /* of the upload that becomes a file */
+    uint64_t owner;
+    char answer[LF_SHA256_HEX];
+};
+/* The upload's bytes are `u`'s. LF_E_EXISTS: they were before, and that was answered so. Every
+ * claim that is LF_OK is answered; NULL: it was refused. */
+enum lf_err lf_api_parts_claim(struct lf_http *q, struct lf_upload *u, struct lf_api_claim *c,
+                               struct lf_diag *diag) LF_MUST_CHECK;
+void lf_api_parts_answer(struct lf_http *q, const struct lf_api_claim *c, const char *answer);
 /* files.c */
 lf_http_fn lf_api_file_read;
 extern const struct lf_http_sink lf_api_upload; /* of lf_api_file_write */

@@ -8,6 +8,7 @@
 #include "core/clock.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,7 +279,7 @@ static enum lf_err one_way(struct lf_http *q, struct lf_diag *diag)
 
 static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
 {
-    static const char *const known[] = {"train", "quiet", "held", NULL};
+    static const char *const known[] = {"train", "quiet", "held", "upload", "sha256", NULL};
     struct lf_file_ref ref;
     enum lf_err rc = lf_http_query_only(q, known, diag);
     if (rc != LF_OK)
@@ -337,16 +338,22 @@ static enum lf_err room_to_check(struct lf_http *q, const struct lf_upload *u, s
     return lf_http_take_soon(q, small < most ? small : most, "checking the file needs", diag);
 }
 
-enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
+/* What came of a file that was taken in. */
+struct taken {
+    uint64_t bytes;
+    int queued;
+    int32_t imported;
+};
+
+static enum lf_err take_in(struct lf_http *q, struct taken *t, struct lf_diag *diag)
 {
-    int32_t imported = 0;
     bool queued = false;
     struct lf_upload *u = q->sinking;
     enum lf_file_kind kind = u->ref.kind;
     enum lf_file_effect effect = lf_files[kind].effect;
-    uint64_t bytes = u->bytes;
+    t->bytes = u->bytes;
     enum lf_err rc = room_to_check(q, u, diag);
-    rc = rc ?: lf_registry_upload_commit(q->daemon->registry, q->param[0], u, &imported, diag);
+    rc = rc ?: lf_registry_upload_commit(q->daemon->registry, q->param[0], u, &t->imported, diag);
     if (rc == LF_OK)
         lf_jobs_came(q->daemon->jobs, q->param[0], kind);
     if (rc == LF_OK && effect == LF_EFFECT_TRAIN && lf_http_query_flag(q, "train"))
@@ -355,14 +362,43 @@ enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
         lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (rc != LF_OK)
         return rc;
-    if (effect == LF_EFFECT_SCORE || kind == LF_FILE_CONFIG || imported > 0)
+    t->queued = queued;
+    if (effect == LF_EFFECT_SCORE || kind == LF_FILE_CONFIG || t->imported > 0)
         lf_jobs_score(q->daemon->jobs, q->param[0]);
-    json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)bytes,
-                          "queued", queued);
-    if (imported > 0) {
+    if (t->imported > 0)
         lf_warm_pinned(q->daemon);
-        json_object_set_new(j, "imported", json_integer(imported));
-    }
+    return LF_OK;
+}
+
+/* One that came in parts, as it was remembered where it came once before. */
+static enum lf_err take_parts(struct lf_http *q, const char *id, struct taken *t,
+                              struct lf_diag *diag)
+{
+    struct lf_api_claim claim = {.id = id};
+    enum lf_err rc = lf_api_parts_claim(q, q->sinking, &claim, diag);
+    if (rc == LF_E_EXISTS &&
+        sscanf(claim.answer, "%" SCNu64 " %d %" SCNd32, &t->bytes, &t->queued, &t->imported) == 3)
+        return LF_OK;
+    if (rc != LF_OK)
+        return rc;
+    rc = take_in(q, t, diag);
+    snprintf(claim.answer, sizeof claim.answer, "%" PRIu64 " %d %" PRId32, t->bytes, t->queued,
+             t->imported);
+    lf_api_parts_answer(q, &claim, rc == LF_OK ? claim.answer : NULL);
+    return rc;
+}
+
+enum lf_err lf_api_file_write(struct lf_http *q, struct lf_diag *diag)
+{
+    struct taken t = {0};
+    const char *id = lf_http_query(q, "upload");
+    enum lf_err rc = id ? take_parts(q, id, &t, diag) : take_in(q, &t, diag);
+    if (rc != LF_OK)
+        return rc;
+    json_t *j = json_pack("{s:s, s:I, s:b}", "file", q->param[1], "bytes", (json_int_t)t.bytes,
+                          "queued", t.queued);
+    if (t.imported > 0)
+        json_object_set_new(j, "imported", json_integer(t.imported));
     lf_http_reply_json(q, 200, j);
     return LF_OK;
 }

@@ -534,7 +534,7 @@ void *lf_recorder_main(void *arg)
         }
         if (now - expired > EXPIRE_NS) {
             lf_registry_trash_expire(j->d->registry, (int64_t)((now - expired) / LF_NS_PER_S));
-            lf_registry_pins_expire(j->d->registry);
+            lf_registry_expire(j->d->registry);
             expired = now;
         }
     }

@@ -19,6 +19,7 @@
 #define LF_DAEMON_REGISTRY_INDEX_H
 
 #include "core/file.h"
+#include "core/parts.h"
 #include "core/pins.h"
 #include "core/recent.h"
 #include "daemon/registry/registry.h"
@@ -66,6 +67,7 @@ struct lf_registry {
     const struct lf_bases *bases;
     struct lf_budget *budget;  /* what is checked comes out of it; or NULL */
     struct lf_pins pins;       /* has a lock of its own */
+    struct lf_parts parts;     /* likewise */
     struct lf_recent checked;  /* rows that are good with some settings; has a lock of its own */
     pthread_mutex_t edit;      /* one change at a time; held over the disk; taken first */
     pthread_mutex_t log;       /* one line at a time, of whatever adapter; taken alone */

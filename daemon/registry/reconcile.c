@@ -266,6 +266,7 @@ enum lf_err lf_registry_open_trash(struct lf_registry **out, const char *data_di
     pthread_mutex_init(&r->log, NULL);
     pthread_mutex_init(&r->index, NULL);
     lf_pins_init(&r->pins);
+    lf_parts_init(&r->parts);
     lf_recent_init(&r->checked);
     r->store = store;
     if (snprintf(r->data_dir, sizeof r->data_dir, "%s", data_dir) < (int)sizeof r->data_dir) {
@@ -304,6 +305,7 @@ void lf_registry_close(struct lf_registry *r)
     free(r->by_id);
     free(r->by_name);
     lf_pins_deinit(&r->pins);
+    lf_parts_deinit(&r->parts);
     lf_recent_deinit(&r->checked);
     pthread_mutex_destroy(&r->edit);
     pthread_mutex_destroy(&r->log);

@@ -204,8 +204,8 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
 enum lf_err lf_registry_file_open(struct lf_registry *r, const char *name,
                                   const struct lf_file_ref *ref, const char *tag, bool pieces,
                                   int *fd, struct lf_diag *diag) LF_MUST_CHECK;
-/* What nobody has read in pieces for a while is not kept any more. */
-void lf_registry_pins_expire(struct lf_registry *r);
+/* What nobody has read in pieces, or sent in parts, for a while is not kept any more. */
+void lf_registry_expire(struct lf_registry *r);
 /* Removes a file that lf_file_ref_writable, or a version that is not current (LF_E_BUSY), which
  * goes into the trash: entry is what it is there, or "". */
 #define LF_TRASH_ENTRY 128 /* bytes: a time, a name, two numbers */
@@ -241,6 +241,11 @@ enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n,
 enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,
                                       int32_t *imported, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_upload_abort(struct lf_upload *u);
+/* An empty upload gets these bytes for its own. Takes fd and the file, also on failure. */
+enum lf_err lf_upload_adopt(struct lf_upload *u, int fd, const char *path, uint64_t bytes,
+                            struct lf_diag *diag) LF_MUST_CHECK;
+/* Files that come in parts; owners are the adapters' numbers. */
+struct lf_parts *lf_registry_parts(struct lf_registry *r);
 /* The bytes of a file that nobody writes to any more, on the data directory's disk, as a PUT of
  * them would take them in: they get a second name. */
 enum lf_err lf_registry_put_file(struct lf_registry *r, const char *name, enum lf_file_kind kind,

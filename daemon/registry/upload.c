@@ -83,6 +83,18 @@ void lf_upload_abort(struct lf_upload *u)
     u->fd = -1;
 }
 
+enum lf_err lf_upload_adopt(struct lf_upload *u, int fd, const char *path, uint64_t bytes,
+                            struct lf_diag *diag)
+{
+    lf_upload_abort(u);
+    u->fd = fd;
+    u->bytes = bytes;
+    snprintf(u->path, sizeof u->path, "%s", path);
+    return bytes > u->bytes_max ? lf_fail(diag, LF_E_TOO_BIG, "larger than %llu bytes",
+                                          (unsigned long long)u->bytes_max)
+                                : LF_OK;
+}
+
 /* ---- Taking in ------------------------------------------------------------------------------- */
 
 /* A file that was in trouble and is good now is in trouble no more. */

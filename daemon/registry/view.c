@@ -163,9 +163,15 @@ enum lf_err lf_registry_file_open(struct lf_registry *r, const char *name,
     return LF_OK;
 }
 
-void lf_registry_pins_expire(struct lf_registry *r)
+void lf_registry_expire(struct lf_registry *r)
 {
     lf_pins_expire(&r->pins);
+    lf_parts_expire(&r->parts);
+}
+
+struct lf_parts *lf_registry_parts(struct lf_registry *r)
+{
+    return &r->parts;
 }
 
 uint64_t lf_registry_generation(struct lf_registry *r)

@@ -43,6 +43,36 @@ answers_with 403 DELETE /v1/adapters/task/files/log
 answers_with 405 POST /v1/adapters/task/files/prompt -d x
 grep -q '"code":"unsupported"' "$WORK/body"
 
+# In parts: what had come when the connection broke is gone on with, and taken in once.
+rows 40 blue >"$WORK/parts"
+sum=$(sha256sum <"$WORK/parts" | cut -d ' ' -f 1)
+uploads=/v1/adapters/task/uploads
+answers_with 404 GET $uploads/one
+answers_with 404 PUT "$uploads/one?at=7" -d x
+answers_with 400 PUT "$uploads/o%20ne" -d x
+head -c 1000 "$WORK/parts" | call PUT $uploads/one --data-binary @- | grep -q '"bytes":1000'
+answers_with 409 PUT "$uploads/one?at=999" -d x
+"${PYTHON:-python3}" -c 'import socket, sys
+s = socket.create_connection(sys.argv[1].rsplit(":", 1))
+s.sendall(b"PUT /v1/adapters/task/uploads/one?at=1000 HTTP/1.1\r\nHost: localhost\r\n"
+          b"Content-Length: 100000\r\n\r\n" + open(sys.argv[2], "rb").read()[1000:1500])
+s.close()' "$ADDRESS" "$WORK/parts"
+has_more() { call GET $uploads/one | grep -q '"bytes":1500'; }
+wait_until 10 has_more || fail "what came before the cut is gone"
+answers_with 422 PUT "/v1/adapters/task/files/dataset.jsonl?upload=one" -d ''
+tail -c +1501 "$WORK/parts" | call PUT "$uploads/one?at=1500" --data-binary @- >/dev/null
+claim="/v1/adapters/task/files/dataset.jsonl?upload=one&sha256=$sum"
+call PUT "$claim" >"$WORK/first"
+call GET /v1/adapters/task/files/dataset.jsonl | cmp - "$WORK/parts"
+call PUT "$claim" | cmp - "$WORK/first"
+answers_with 404 GET $uploads/one
+call PUT $uploads/two --data-binary "@$WORK/prompt" >/dev/null
+answers_with 422 PUT "/v1/adapters/task/files/dataset.jsonl?upload=two&sha256=$sum"
+answers_with 404 PUT "/v1/adapters/task/files/dataset.jsonl?upload=two&sha256=$sum"
+call GET /v1/adapters/task/files/dataset.jsonl | cmp - "$WORK/parts"
+call DELETE /v1/adapters/task/files/dataset.jsonl >/dev/null
+[ -z "$(ls "$DATA/incoming")" ]
+
 # Line 2 is broken: 422 names it, `status` names it, the first data set is still there.
 rows 3 red >"$WORK/good"
 put task dataset.jsonl "$WORK/good"
