@@ -1,5 +1,6 @@
 /* LIBS: lf_route lf_core */
 /* Which seat gets what: tables of seats, and what follows from them. */
+#include "route/bases.h"
 #include "route/prefix.h"
 #include "route/route.h"
 #include "route/waiting.h"
@@ -14,6 +15,8 @@
 
 #define PROMPT 100
 #define SEATS 4
+#define BASES 4
+#define CYCLE 10000000000u
 
 /* All open and idle, without the adapter. */
 static void table(struct lf_route_seat seats[SEATS])
@@ -201,6 +204,107 @@ static void those_who_wait_are_bounded_by_key_and_in_all(void **state)
     lf_waiting_destroy(&w);
 }
 
+/* A device with room for two of four bases, at a moment; the first two are there, in use. */
+static const uint64_t moment = 100 * (uint64_t)CYCLE;
+
+static void device(struct lf_route_base b[BASES])
+{
+    for (int i = 0; i < BASES; i++)
+        b[i] = (struct lf_route_base){.bytes = 50, .there = i < 2, .came_ns = (uint64_t)(i + 1)};
+}
+
+static void choose(struct lf_route_base b[BASES])
+{
+    lf_route_bases(b, BASES, 100, CYCLE, moment);
+}
+
+/* Nobody leaves who is in use; who has been idle longest goes first, and not at once. */
+static void a_base_waits_for_one_that_is_idle(void **state)
+{
+    (void)state;
+    struct lf_route_base b[BASES];
+    device(b);
+    b[2].wanted_ns = moment - 1;
+    choose(b);
+    assert_false(b[0].leaves || b[1].leaves || b[2].enters);
+    b[1].idle_ns = moment - LF_ROUTE_IDLE_NS + 1;
+    choose(b);
+    assert_false(b[0].leaves || b[1].leaves);
+    b[1].idle_ns = moment - LF_ROUTE_IDLE_NS;
+    choose(b);
+    assert_true(!b[0].leaves && b[1].leaves && !b[2].enters);
+    b[0].idle_ns = b[1].idle_ns - 1;
+    choose(b);
+    assert_true(b[0].leaves && !b[1].leaves);
+    b[0].pinned = true;
+    choose(b);
+    assert_true(!b[0].leaves && b[1].leaves);
+    b[1].there = false;
+    choose(b);
+    assert_true(b[2].enters && !b[0].leaves);
+    assert_int_equal(lf_route_bases_room(b, BASES, 100), 50);
+}
+
+/* After a cycle who is in use makes way, who trains last; who is pinned never. */
+static void bases_in_use_make_way_after_a_cycle(void **state)
+{
+    (void)state;
+    struct lf_route_base b[BASES];
+    device(b);
+    b[0].trains = true;
+    b[2].wanted_ns = moment - CYCLE;
+    choose(b);
+    assert_true(!b[0].leaves && b[1].leaves);
+    b[1].pinned = true;
+    choose(b);
+    assert_true(b[0].leaves && !b[1].leaves);
+    b[0].pinned = true;
+    choose(b);
+    assert_false(b[0].leaves || b[1].leaves);
+    device(b); /* a large one, which waits for a training: others have what is free until then */
+    b[0].trains = true;
+    b[1].there = false;
+    b[2] = (struct lf_route_base){.bytes = 100, .wanted_ns = moment - CYCLE};
+    b[3].wanted_ns = moment - 1;
+    choose(b);
+    assert_true(b[0].leaves && b[3].enters && !b[2].enters);
+    b[1].there = true;
+    b[3].wanted_ns = 0;
+    choose(b);
+    assert_true(b[0].leaves && !b[1].leaves);
+    device(b); /* and one for which both have to go */
+    b[3] = (struct lf_route_base){.bytes = 100, .wanted_ns = moment - CYCLE};
+    choose(b);
+    assert_true(b[0].leaves && b[1].leaves);
+    b[1].pinned = true; /* nobody leaves in vain */
+    choose(b);
+    assert_false(b[0].leaves || b[1].leaves);
+}
+
+/* Who waits longest is next, and what becomes free is his; who is only welcome has the rest. */
+static void bases_come_in_turn(void **state)
+{
+    (void)state;
+    struct lf_route_base b[BASES];
+    device(b);
+    b[1].there = false;
+    b[2].wanted_ns = moment - 1;
+    b[3].wanted_ns = moment - 2;
+    b[1].welcome = true;
+    choose(b);
+    assert_true(b[3].enters && !b[2].enters && !b[1].enters);
+    b[3].bytes = 60; /* it wants more than is free, and has the first's, too */
+    b[0].idle_ns = 1;
+    choose(b);
+    assert_true(b[0].leaves && !b[3].enters && !b[2].enters && !b[1].enters);
+    b[3].bytes = 101; /* it can never come: others do */
+    choose(b);
+    assert_true(b[2].enters && !b[3].enters && !b[0].leaves);
+    b[2].wanted_ns = b[3].wanted_ns = 0;
+    choose(b);
+    assert_true(b[1].enters);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +318,9 @@ int main(void)
         cmocka_unit_test(pages_are_known_by_all_before_them),
         cmocka_unit_test(pages_leave_when_others_have_come),
         cmocka_unit_test(those_who_wait_are_bounded_by_key_and_in_all),
+        cmocka_unit_test(a_base_waits_for_one_that_is_idle),
+        cmocka_unit_test(bases_in_use_make_way_after_a_cycle),
+        cmocka_unit_test(bases_come_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
