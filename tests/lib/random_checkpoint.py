@@ -28,9 +28,10 @@ ap.add_argument("--heads", type=int, default=32)
 ap.add_argument("--kv-heads", type=int, default=8)
 ap.add_argument("--inner", type=int, default=14336)
 ap.add_argument("--vocab", type=int, default=32000)
+ap.add_argument("--seed", type=int, default=1)
 a = ap.parse_args()
 
-rng = random.Random(1)
+rng = random.Random(a.seed)
 # bf16 in +-0.035, a standard deviation of 0.02: signs, exponents and fractions of such numbers.
 table = [struct.pack("<f", rng.uniform(-0.035, 0.035))[2:] for _ in range(4096)]
 noise = b"".join(rng.choices(table, k=NOISE // 2)) * 2
