@@ -162,6 +162,8 @@ enum lf_err lf_counters_print(const struct lf_counters *c, const struct lf_route
     counter(out, "adapter_hits_host_total", "Requests whose adapter was in host memory.",
             &c->adapter_hits_host);
     counter(out, "device_losses_total", "Times the device was lost.", &c->device_losses);
+    counter(out, "bases_loaded_total", "Bases brought onto a device.", &c->bases_loaded);
+    counter(out, "bases_evicted_total", "Bases that made way for another.", &c->bases_evicted);
     histogram(out, "queue_seconds", "Arrival to first step.", &c->queue_seconds);
     histogram(out, "first_token_seconds", "Arrival to first token.", &c->first_token_seconds);
     histogram(out, "token_seconds", "Mean time of a request's tokens after its first.",

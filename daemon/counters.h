@@ -32,7 +32,7 @@ struct lf_counters {
     atomic_uint_fast64_t adapters_read, adapters_loaded, adapters_evicted;
     atomic_uint_fast64_t adapter_hits_device, adapter_hits_host; /* requests that found theirs */
     atomic_uint_fast64_t jobs_done, jobs_failed, jobs_cancelled;
-    atomic_uint_fast64_t device_losses;
+    atomic_uint_fast64_t device_losses, bases_loaded, bases_evicted;
     struct lf_usages usages;           /* of each adapter */
     struct lf_histogram queue_seconds; /* from arrival to the first step */
     struct lf_histogram first_token_seconds;

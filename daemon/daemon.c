@@ -44,6 +44,8 @@ void lf_daemon_options_default(struct lf_daemon_options *o)
         .train_tokens = 4096,
         .train_share = 25,
         .adapter_cycle_s = 2,
+        .base_cycle_s = 10,
+        .base_wait_s = 120,
         .recompute = LF_RECOMPUTE_AUTO,
         .checkpoint_seconds = 15,
         .drain_seconds = 10,

@@ -18,8 +18,15 @@ struct lf_daemon_address {
     char unix_path[LF_PATH_MAX];
 };
 
+/* A base that it serves. */
+struct lf_daemon_base {
+    const char *name; /* "" or NULL: its directory's (lf_base_open) */
+    const char *dir;  /* a checkpoint */
+};
+
 struct lf_daemon_options {
-    const char *base_dir;           /* a checkpoint */
+    const struct lf_daemon_base *bases; /* (n_bases) the first is the default */
+    int n_bases;
     const char *data_dir;           /* adapters, store, socket; made where it is not there */
     const char *listen;             /* "ADDR:PORT", "PORT"; port 0: any free one */
     bool no_tcp;                    /* the unix socket alone */
@@ -48,7 +55,10 @@ struct lf_daemon_options {
                                      host's, where the device has its own memory */
     double adapter_cycle_s;       /* who waits longer for a place on the device is overtaken by
                                      nobody, until those in use make room */
-    const char *const *pinned;    /* (n_pinned) adapters that stay on the device */
+    double base_cycle_s;       /* several bases: those in use make way for one that waits longer, */
+    double base_wait_s;        /* and a request that has waited so long for one is refused */
+    const char *const *pinned; /* (n_pinned) adapters, and bases of several, that stay on the
+                                  device */
     int n_pinned;
     int64_t kv_tokens;     /* of all sequences together; 0: chosen from the memory */
     int batch_tokens_max;  /* of a serving step */
@@ -76,7 +86,7 @@ struct lf_daemon_options {
     void *ready_arg;
 };
 
-/* What `lorafsd` does without options. base_dir, data_dir are to be filled in. */
+/* What `lorafsd` does without options. bases, data_dir are to be filled in. */
 void lf_daemon_options_default(struct lf_daemon_options *o);
 /* Serves until stop_fd is readable: LF_OK after a clean stop. Otherwise why it could not start, or
  * LF_E_DEVICE_LOST when a step failed, mostly of a lost device: another process can open it, or

@@ -1,5 +1,5 @@
 /* Ceilings that daemon/ alone knows; those that several rooms know are in core/limits.h. The
- * daemon: HTTP, jobs, what a base's directory may hold. */
+ * daemon: HTTP and jobs. */
 #ifndef LF_DAEMON_LIMITS_H
 #define LF_DAEMON_LIMITS_H
 
@@ -38,8 +38,6 @@
 #define LF_BATCH_REQUESTS_MAX 50000              /* likewise */
 #define LF_BATCH_AT_ONCE_MAX 128                 /* requests of batches; a thread each */
 #define LF_DETAILS_MAX 100000                    /* tokens listed in an answer */
-#define LF_BASE_CONFIG_BYTES_MAX (16u << 20)     /* a base's config.json */
-#define LF_REPOSITORY_MAX 200                    /* the hub's names have 96 + 96 bytes at most */
 #define LF_LOADERS_MAX 8       /* threads that read adapters: as the disk and the bus bear */
 #define LF_RESIDENTS_MAX 8192  /* adapters in host memory */
 #define LF_JOB_HISTORY_MAX 100 /* ended jobs that are listed */

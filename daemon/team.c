@@ -26,7 +26,7 @@ enum lf_engine_state lf_team_state(const struct lf_team *t)
             return state;
         if (state == LF_ENGINE_READY)
             ready = true;
-        else
+        else if (other != LF_ENGINE_ABSENT)
             other = state;
     }
     return ready ? LF_ENGINE_READY : other;
@@ -35,8 +35,10 @@ enum lf_engine_state lf_team_state(const struct lf_team *t)
 enum lf_engine_state lf_teams_state(const struct lf_teams *t)
 {
     enum lf_engine_state state = LF_ENGINE_READY;
-    for (int i = 0; i < t->n && state == LF_ENGINE_READY; i++)
+    for (int i = 0; i < t->n && state == LF_ENGINE_READY; i++) {
         state = lf_team_state(&t->team[i]);
+        state = state == LF_ENGINE_ABSENT ? LF_ENGINE_READY : state;
+    }
     return state;
 }
 
@@ -112,8 +114,37 @@ static struct lf_route_seat look(const struct lf_seat *seat, const struct prompt
                                   .cached = known > 0 ? (known - 1) * LF_KV_PAGE_TOKENS : 0};
 }
 
-enum lf_err lf_team_generate(struct lf_team *t, const struct lf_generate_spec *spec,
-                             struct lf_generation **out, struct lf_diag *diag)
+/* The seat that a base which is on none comes to; -1: it is on one, or can come to none. */
+static int seat_to_come(const struct lf_team *t)
+{
+    int best = -1;
+    uint64_t most = 0;
+    for (int i = 0; i < t->n; i++) {
+        struct lf_engine *e = t->seat[i].engine;
+        enum lf_engine_state state = lf_engine_state(e);
+        if (state == LF_ENGINE_READY || state == LF_ENGINE_LOADING)
+            return -1;
+        uint64_t room = state == LF_ENGINE_ABSENT ? lf_engine_room(e) : 0;
+        if (state == LF_ENGINE_ABSENT && (best < 0 || room > most)) {
+            best = i;
+            most = room;
+        }
+    }
+    return best;
+}
+
+enum lf_err lf_team_come(struct lf_team *t, uint64_t deadline_ns, struct lf_diag *diag)
+{
+    int to = seat_to_come(t);
+    for (int i = 0; i < t->n; i++)
+        if (i != to)
+            lf_engine_welcome(t->seat[i].engine);
+    return to < 0 ? LF_OK : lf_engine_come(t->seat[to].engine, deadline_ns, diag);
+}
+
+/* On a seat that is there. */
+static enum lf_err generate(struct lf_team *t, const struct lf_generate_spec *spec,
+                            struct lf_generation **out, struct lf_diag *diag)
 {
     struct prompt_asked a = {.pick = spec->pick};
     struct lf_route_seat table[LF_SEATS_MAX];
@@ -140,6 +171,20 @@ enum lf_err lf_team_generate(struct lf_team *t, const struct lf_generate_spec *s
     if (rc == LF_OK)
         lf_prefixes_note(&t->seat[i].prefixes, a.chain, a.n_chain, pages[i]);
     return rc;
+}
+
+/* A base that has come may make way again before it is asked: who wants it wants it anew. */
+enum lf_err lf_team_generate(struct lf_team *t, const struct lf_generate_spec *spec,
+                             struct lf_generation **out, struct lf_diag *diag)
+{
+    for (;;) {
+        enum lf_err rc = lf_team_come(t, spec->deadline_ns, diag);
+        if (rc != LF_OK)
+            return rc;
+        rc = generate(t, spec, out, diag);
+        if (rc != LF_E_DEVICE_LOST || lf_team_state(t) != LF_ENGINE_ABSENT)
+            return rc;
+    }
 }
 
 /* ---- Trainings ------------------------------------------------------------------------------- */
@@ -210,7 +255,9 @@ enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *aske
     memcpy(leaders, table, sizeof leaders);
     leave_room(leaders, t->n, spec->settings->devices);
     int i = t->n == 1 ? 0 : lf_route_training(leaders, t->n, needs(t, spec->settings));
-    i = i < 0 ? 0 : i; /* none is open: a loading one has it wait, others say why not */
+    if (i < 0 && seat_to_come(t) >= 0)
+        i = seat_to_come(t); /* where it waits for its base */
+    i = i < 0 ? 0 : i;       /* none is open: a loading one has it wait, others say why not */
     borrow(t, spec, i, table);
     if (seat)
         *seat = i;
@@ -224,7 +271,7 @@ enum lf_err lf_team_plan_check(const struct lf_team *t, const struct lf_train_se
     for (int i = 0; i < t->n; i++) {
         struct lf_engine_status now;
         lf_engine_status(t->seat[i].engine, &now);
-        if (now.state != LF_ENGINE_READY)
+        if (now.state != LF_ENGINE_READY && now.state != LF_ENGINE_ABSENT)
             continue;
         rc = lf_plan_check(&now.plan, &t->base->model->config, s, diag);
         if (rc == LF_OK)

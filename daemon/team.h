@@ -6,8 +6,9 @@
 #ifndef LF_DAEMON_TEAM_H
 #define LF_DAEMON_TEAM_H
 
-#include "daemon/base.h"
+#include "base/base.h"
 #include "daemon/engine/engine.h"
+#include "daemon/engine/together.h"
 #include "daemon/forms.h"
 #include "route/prefix.h"
 
@@ -32,20 +33,25 @@ struct lf_teams {
     struct lf_bases bases;
     struct lf_team team[LF_BASES_MAX];
     int n;
+    struct lf_together
+        together[LF_SEATS_MAX]; /* of several: by the seat, whose memory they share */
 };
 
-/* One, of --base; without its weights. Yours, lf_teams_free. */
+/* One of each --base; without their weights. LF_E_INVALID: two have one name. Yours, lf_teams_free,
+ * also after a failure. */
 enum lf_err lf_teams_new(struct lf_teams **out, const struct lf_daemon_options *o,
                          const char *cache_dir, struct lf_diag *diag) LF_MUST_CHECK;
-/* The engines of all seats begin to load; they borrow what is in d. */
+/* The engines of all seats begin, and borrow what is in d: the first base and those that are pinned
+ * are loaded, the others when they are asked for. LF_E_DEVICE_FULL: one has no room even alone, or
+ * none beside those that are pinned. */
 enum lf_err lf_teams_start(struct lf_teams *t, struct lf_daemon *d,
                            struct lf_diag *diag) LF_MUST_CHECK;
 /* NULL is nothing, for both. */
 void lf_teams_stop(struct lf_teams *t);
 void lf_teams_free(struct lf_teams *t);
 
-/* LOADING while a seat does; then READY where every team has a seat that is; else FAILED or
- * STOPPED. */
+/* LOADING while a seat does for the first time, unasked; then READY where every team has a seat
+ * that is, or that comes when it is asked for (ABSENT, of a team); else FAILED or STOPPED. */
 enum lf_engine_state lf_teams_state(const struct lf_teams *t);
 enum lf_engine_state lf_team_state(const struct lf_team *t);
 /* A seat that has failed, and its number among the team's: the first; NULL: none has. */
@@ -58,7 +64,12 @@ struct lf_team *lf_team_of(struct lf_teams *t, const struct lf_base *base);
 /* The team of an adapter, by id. */
 struct lf_team *lf_team_for(const struct lf_daemon *d, uint64_t adapter_id);
 
-/* As the lf_engine_* of the same names, for the seat that it is routed to. */
+/* The base is to be on a device: waits where it is not (lf_engine_come). It comes to the seat with
+ * most room, and to the others where nobody waits for theirs. */
+enum lf_err lf_team_come(struct lf_team *t, uint64_t deadline_ns,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+/* As the lf_engine_* of the same names, for the seat that it is routed to. A generation waits here
+ * until its base has come. */
 enum lf_err lf_team_generate(struct lf_team *t, const struct lf_generate_spec *spec,
                              struct lf_generation **out, struct lf_diag *diag) LF_MUST_CHECK;
 /* One that asks for several devices (config.json's "devices") borrows those of seats behind its own

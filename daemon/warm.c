@@ -18,6 +18,17 @@ bool lf_warm_is_pinned(const struct lf_daemon *d, const char *name)
     return false;
 }
 
+bool lf_warm_base_is_pinned(const struct lf_daemon *d, const struct lf_base *base)
+{
+    struct lf_adapter_view v;
+    for (int i = 0; i < d->options.n_pinned; i++)
+        if (strcmp(d->options.pinned[i], base->name) == 0 ||
+            (lf_registry_view(d->registry, d->options.pinned[i], &v, NULL) == LF_OK &&
+             v.base == base))
+            return true;
+    return false;
+}
+
 void lf_warm(const struct lf_daemon *d, uint64_t id, int32_t version, int timeout_ms)
 {
     struct lf_adapter_view v;

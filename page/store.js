@@ -89,7 +89,8 @@ async function ask() {
   try {
     await askHealth();
     const known = store.bases.length > 0;
-    if (!known || store.bases.some(b => b.seats.length > 1)) /* the page shows each */
+    const several = store.bases.length > 1 || store.bases.some(b => b.seats.length > 1);
+    if (!known || several) /* the page shows each */
       store.bases = (await getJson("/v1/bases")).bases;
     if (!known) {
       store.version = (await getJson("/version")).version;

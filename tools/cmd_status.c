@@ -37,15 +37,24 @@ static enum lf_err show_adapter(struct lf_remote *c, const char *name, struct qu
 
 /* ---- The daemon ------------------------------------------------------------------------------ */
 
-/* Where there are several. */
-static void print_seats(const json_t *seats)
+/* Where there are several, or several bases, which come and go. */
+static void print_seats(const json_t *seats, size_t n_bases)
 {
     size_t i;
     json_t *s;
     json_array_foreach(seats, i, s) {
-        if (json_array_size(seats) > 1)
-            printf("  seat %zu: %s on %s\n", i, lf_json_text_of(s, "state"),
-                   lf_json_text_of(s, "device"));
+        if (json_array_size(seats) == 1 && n_bases == 1)
+            continue;
+        printf("  seat %zu: %s on %s", i, lf_json_text_of(s, "state"),
+               lf_json_text_of(s, "device"));
+        if (n_bases > 1)
+            printf(", %.1f of %.1f MB%s",
+                   (double)json_integer_value(json_object_get(s, "memory_used")) / 1e6,
+                   (double)json_integer_value(json_object_get(s, "memory")) / 1e6,
+                   json_is_true(json_object_get(s, "pinned")) ? ", pinned" : "");
+        if (lf_json_real_of(s, "idle_seconds") > 0)
+            printf(", idle for %.0f s", lf_json_real_of(s, "idle_seconds"));
+        printf("\n");
     }
 }
 
@@ -53,12 +62,13 @@ static void print_bases(const json_t *answer)
 {
     size_t i;
     json_t *base;
-    json_array_foreach(json_object_get(answer, "bases"), i, base) {
+    const json_t *bases = json_object_get(answer, "bases");
+    json_array_foreach(bases, i, base) {
         printf("base %s: %s, %.1fM parameters, %.1f MB\n", lf_json_text_of(base, "name"),
                lf_json_text_of(base, "architecture"),
                (double)json_integer_value(json_object_get(base, "parameters")) / 1e6,
                (double)json_integer_value(json_object_get(base, "bytes")) / 1e6);
-        print_seats(json_object_get(base, "seats"));
+        print_seats(json_object_get(base, "seats"), json_array_size(bases));
     }
 }
 

@@ -181,22 +181,25 @@ static json_t *seats_picture(const struct top *t)
     json_t *list = json_array();
     for (size_t i = 0; i < t->now.n; i++) {
         const struct lf_sample_line *s = &t->now.v[i];
-        const char *device = strstr(s->labels, "device=\"");
-        char name[128] = "";
+        const char *device = strstr(s->labels, "device=\""), *base = strstr(s->labels, "base=\"");
+        char name[128] = "", of[LF_NAME_MAX + 1] = "";
         if (strcmp(s->name, "lorafs_seat_ready") != 0)
             continue;
         if (device)
             sscanf(device, "device=\"%127[^\"]", name);
+        if (base)
+            snprintf(of, sizeof of, "%.*s", (int)strcspn(base + 6, "\""), base + 6);
         json_array_append_new(
-            list,
-            json_pack("{s:s, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "device", name, "ready",
-                      s->value > 0, "running", of_seat(t, s->labels, "requests_live"), "waiting",
-                      of_seat(t, s->labels, "requests_waiting"), "tokens_per_second",
-                      rate(t, "lorafs_seat_completion_tokens_total", s->labels), "trainings",
-                      of_seat(t, s->labels, "trainings_running"), "adapters",
-                      of_seat(t, s->labels, "adapter_slots_used"), "memory_used_bytes",
-                      of_seat(t, s->labels, "device_memory_used_bytes"), "memory_bytes",
-                      of_seat(t, s->labels, "device_memory_bytes")));
+            list, json_pack("{s:s, s:s, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "base", of,
+                            "device", name, "ready", s->value > 0, "absent",
+                            of_seat(t, s->labels, "absent") > 0, "running",
+                            of_seat(t, s->labels, "requests_live"), "waiting",
+                            of_seat(t, s->labels, "requests_waiting"), "tokens_per_second",
+                            rate(t, "lorafs_seat_completion_tokens_total", s->labels), "trainings",
+                            of_seat(t, s->labels, "trainings_running"), "adapters",
+                            of_seat(t, s->labels, "adapter_slots_used"), "memory_used_bytes",
+                            of_seat(t, s->labels, "device_memory_used_bytes"), "memory_bytes",
+                            of_seat(t, s->labels, "device_memory_bytes")));
     }
     return list;
 }
@@ -275,19 +278,35 @@ static void put_memory(struct lf_buf *out, const json_t *p)
                   field(r, "host"));
 }
 
+/* Of more than one base. */
+static bool several_bases(const json_t *seats)
+{
+    const json_t *first = json_array_get(seats, 0);
+    const json_t *last = json_array_get(seats, json_array_size(seats) - 1);
+    return strcmp(lf_json_text_of(first, "base"), lf_json_text_of(last, "base")) != 0;
+}
+
 static void put_seats(struct lf_buf *out, const json_t *p)
 {
     size_t i;
     json_t *s;
-    json_array_foreach(json_object_get(p, "seats"), i, s) {
+    const json_t *seats = json_object_get(p, "seats");
+    bool several = several_bases(seats);
+    json_array_foreach(seats, i, s) {
+        const char *base = lf_json_text_of(s, "base"), *device = lf_json_text_of(s, "device");
+        char name[LF_NAME_MAX + 128];
         if (i == 0)
-            lf_buf_printf(out, "\n%-4s %-28s %8s %8s %8s %8s %8s %15s\n", "SEAT", "DEVICE",
-                          "RUNNING", "WAITING", "TOK/S", "TRAINING", "ADAPTERS", "MEMORY, GB");
+            lf_buf_printf(out, "\n%-4s %-28s %8s %8s %8s %8s %8s %15s\n", "SEAT",
+                          several ? "BASE, DEVICE" : "DEVICE", "RUNNING", "WAITING", "TOK/S",
+                          "TRAINING", "ADAPTERS", "MEMORY, GB");
+        snprintf(name, sizeof name, "%s%s%s", several ? base : "", several ? ", " : "", device);
         lf_buf_printf(out, "%-4zu %-28.28s %8.0f %8.0f %8.1f %8.0f %8.0f %6.1f of %5.1f%s\n", i,
-                      lf_json_text_of(s, "device"), field(s, "running"), field(s, "waiting"),
-                      field(s, "tokens_per_second"), field(s, "trainings"), field(s, "adapters"),
+                      name, field(s, "running"), field(s, "waiting"), field(s, "tokens_per_second"),
+                      field(s, "trainings"), field(s, "adapters"),
                       field(s, "memory_used_bytes") / 1e9, field(s, "memory_bytes") / 1e9,
-                      json_is_true(json_object_get(s, "ready")) ? "" : "  lost");
+                      json_is_true(json_object_get(s, "ready"))    ? ""
+                      : json_is_true(json_object_get(s, "absent")) ? "  away"
+                                                                   : "  lost");
     }
 }
 

@@ -19,7 +19,8 @@
 /* clang-format off */
 static const char *const options[] = {
     "adapter", "adapter-cache", "adapter-cycle", "adapter-memory", "adapters", "all", "allow-load",
-    "alpha", "api", "api-key-file", "as", "at-once", "base", "bases", "batch", "batch-tokens",
+    "alpha", "api", "api-key-file", "as", "at-once", "base", "base-cycle", "base-wait", "bases",
+    "batch", "batch-tokens",
     "cacert", "checkpoint", "checkpoint-seconds", "completion-tokens", "config", "cors",
     "cpu-products", "csv", "curve", "data", "dataset", "device", "draft", "drain", "dropout",
     "dtype", "endpoint", "eval", "first", "follow", "foreground", "gguf", "gpu", "greedy",

@@ -7,7 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/limits.h"
-#include "daemon/base.h"
+#include "base/base.h"
 #include "tools/hub_request.h"
 #include "tools/limits.h"
 
@@ -480,7 +480,7 @@ static enum lf_err forget_config(const struct fetch *f, const char *dir, struct 
     return rc == 0 || errno == ENOENT ? LF_OK : lf_fail_errno(diag, errno, "%s", path);
 }
 
-/* Where the files are from, for whoever reads the directory later (daemon/base.h). */
+/* Where the files are from, for whoever reads the directory later (base/base.h). */
 static enum lf_err source_write(const struct lf_hub_repo *r, const char *dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];

@@ -173,11 +173,32 @@ static void restart(const struct lf_serving *s, pid_t mount, struct lf_diag *dia
     lf_buf_free(&text);
 }
 
+/* "NAME=BASE", or what is a base as it stands. */
+static enum lf_err base_find(struct lf_serving *s, int i, struct lf_diag *diag)
+{
+    struct lf_serving_base *b = &s->base_at[i];
+    const char *at = s->base.s[i], *equals = strchr(at, '=');
+    size_t n = equals ? (size_t)(equals - at) : 0;
+    struct stat there;
+    if (n > 0 && n <= LF_NAME_MAX && !memchr(at, '/', n) && stat(at, &there) != 0) {
+        memcpy(b->name, at, n);
+        at = equals + 1;
+    }
+    s->bases[i] = (struct lf_daemon_base){b->name, b->dir};
+    return lf_hub_base(b->dir, at, false, diag);
+}
+
 enum lf_err lf_serving_base(struct lf_serving *s, struct lf_diag *diag)
 {
-    enum lf_err rc = lf_seats_read(&s->seats, &s->device, diag)
-                         ?: lf_hub_base(s->base_dir, s->daemon.base_dir, false, diag);
-    s->daemon.base_dir = s->base_dir;
+    enum lf_err rc = lf_seats_read(&s->seats, &s->device, diag);
+    if (rc == LF_OK && s->base.n > LF_BASES_MAX)
+        rc = lf_fail(diag, LF_E_INVALID, "--base may be given %d times", LF_BASES_MAX);
+    for (int i = 0; i < s->base.n && rc == LF_OK; i++)
+        rc = base_find(s, i, diag);
+    s->daemon.bases = s->bases;
+    s->daemon.n_bases = s->base.n;
+    if (rc == LF_OK && s->base.n > 1 && s->daemon.draft_dir)
+        return lf_fail(diag, LF_E_INVALID, "--draft is of one base, and there are %d", s->base.n);
     if (rc != LF_OK || !s->daemon.draft_dir)
         return rc;
     if (s->speculate + LF_SPECULATE_AUTO == 0)

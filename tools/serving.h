@@ -16,7 +16,12 @@
 struct lf_serving {
     struct lf_daemon_options daemon;
     char data_dir[LF_PATH_MAX]; /* the default one */
-    char base_dir[LF_PATH_MAX]; /* where the base is (tools/hub_cache.h) */
+    struct lf_option_strs base; /* as given */
+    struct lf_serving_base {
+        char name[LF_NAME_MAX + 1]; /* "": its directory's */
+        char dir[LF_PATH_MAX];      /* where it is (tools/hub_cache.h) */
+    } base_at[LF_BASES_MAX];
+    struct lf_daemon_base bases[LF_BASES_MAX];
     char draft_dir[LF_PATH_MAX];
     /* As the options table wants them; lf_serving_run moves them into `daemon`. */
     int device, quant, cpu_products, recompute, speculate, log_level, log_format;
@@ -32,8 +37,9 @@ struct lf_serving {
 
 /* clang-format off */
 #define LF_SERVING_OPTIONS(s)                                                                      \
-    {"base", 'b', LF_OPT_STR, "BASE", &(s).daemon.base_dir,                                \
-     "the base model: a checkpoint directory, or one at the hub, pulled into its cache",           \
+    {"base", 'b', LF_OPT_STRS, "[NAME=]BASE", &(s).base,                                           \
+     "a base model: a checkpoint directory, or one at the hub, pulled into its cache; called by "  \
+     "its directory or by NAME. may be given again: the first is the default",                     \
      .required = true},                                                                            \
     {"data", 'D', LF_OPT_STR, "DIR", &(s).daemon.data_dir,                                         \
      "where adapters, data sets and state are kept"},                                              \
@@ -94,8 +100,13 @@ struct lf_serving {
      .lo = 0, .hi = 1e15},                                                                         \
     {"adapter-cycle", 0, LF_OPT_REAL, "S", &(s).daemon.adapter_cycle_s,                            \
      "longest that adapters in use keep another from the device", .hi = 86400},                    \
+    {"base-cycle", 0, LF_OPT_REAL, "S", &(s).daemon.base_cycle_s,                                  \
+     "longest that bases in use keep another of several from the device", .hi = 86400},            \
+    {"base-wait", 0, LF_OPT_REAL, "S", &(s).daemon.base_wait_s,                                    \
+     "longest that a request waits for room for its base on the device; then it is refused",       \
+     .hi = 86400},                                                                                 \
     {"pin", 0, LF_OPT_STRS, "NAME", &(s).pin,                                                      \
-     "an adapter that stays on the device; may be given again"},                                   \
+     "an adapter, or one of several bases, that stays on the device; may be given again"},         \
     {"kv-tokens", 0, LF_OPT_INT, "N", &(s).daemon.kv_tokens,                                       \
      "tokens of all live sequences together; 0: what the memory allows", .hi = 1e9},               \
     {"batch-tokens", 0, LF_OPT_INT, "N", &(s).batch_tokens, "most tokens of a serving step",       \

@@ -154,6 +154,10 @@ static void print_seats(struct lf_buf *out, const struct seats *all)
     for (int i = 0; i < all->n && all->n > 1; i++)
         print_seat(out, "ready", &all->of[i], all->of[i].s.state == LF_ENGINE_READY);
     if (all->n > 1)
+        lf_metric_head(out, "seat_absent", "gauge", "1 when other bases have its memory.");
+    for (int i = 0; i < all->n && all->n > 1; i++)
+        print_seat(out, "absent", &all->of[i], all->of[i].s.state == LF_ENGINE_ABSENT);
+    if (all->n > 1)
         lf_metric_head(out, "seat_completion_tokens_total", "counter", "Tokens that it made.");
     for (int i = 0; i < all->n && all->n > 1; i++)
         print_seat(out, "completion_tokens_total", &all->of[i],

@@ -1,5 +1,6 @@
 /* The daemon itself: its health, its counters, its bases. */
 #include "daemon/api/api.h"
+#include "core/clock.h"
 #include "daemon/embedded.h"
 #include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
@@ -57,19 +58,24 @@ enum lf_err lf_api_openapi(struct lf_http *q, struct lf_diag *diag)
     return reply_embedded(q, lf_openapi);
 }
 
-/* What does not keep it from answering, and wants somebody to look. */
-/* Those whose devices are lost, while others answer. */
+/* Those whose devices are lost, while others answer, and bases that could not be loaded. */
 static void seats_failed(json_t *list, const struct lf_teams *t)
 {
     struct lf_diag why = {""};
     for (int i = 0; i < t->n; i++)
-        for (int k = 0; k < t->team[i].n; k++)
-            if (lf_engine_state(t->team[i].seat[k].engine) == LF_ENGINE_FAILED) {
-                lf_engine_failure(t->team[i].seat[k].engine, &why);
+        for (int k = 0; k < t->team[i].n; k++) {
+            struct lf_engine *e = t->team[i].seat[k].engine;
+            struct lf_engine_status s;
+            lf_engine_status(e, &s);
+            lf_engine_failure(e, &why);
+            if (s.state == LF_ENGINE_FAILED)
                 json_array_append_new(list, json_sprintf("seat %d is lost: %s", k, why.text));
-            }
+            else if (s.load_failed)
+                json_array_append_new(list, json_string(why.text));
+        }
 }
 
+/* What does not keep it from answering, and wants somebody to look. */
 static json_t *problems_of(struct lf_daemon *d)
 {
     struct lf_diag store = {""}, disk = {""}, jobs = {""}, sharing = {""};
@@ -109,20 +115,35 @@ enum lf_err lf_api_health(struct lf_http *q, struct lf_diag *diag)
 
 /* ---- Bases ----------------------------------------------------------------------------------- */
 
+static const char *state_word(const struct lf_engine_status *s)
+{
+    static const char *const states[] = {"loading", "ready", "failed", "stopped", "absent"};
+    return s->state == LF_ENGINE_ABSENT && s->loading ? "loading" : states[s->state];
+}
+
+/* Of several bases: how long one that is there has had nothing to do. */
+static double idle_seconds(const struct lf_engine_status *s)
+{
+    uint64_t now = lf_clock_ns();
+    return s->state == LF_ENGINE_READY && s->idle_ns > 0 && now > s->idle_ns
+               ? (double)(now - s->idle_ns) / 1e9
+               : 0;
+}
+
 /* Who answers and trains for it, each with its device. */
 static json_t *seats_json(const struct lf_team *t)
 {
-    static const char *const states[] = {"loading", "ready", "failed", "stopped"};
     json_t *list = json_array();
     for (int i = 0; i < t->n; i++) {
         struct lf_engine_status s;
         lf_engine_status(t->seat[i].engine, &s);
         json_array_append_new(
-            list,
-            json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}", "seat", i, "device",
-                      s.device, "state", states[s.state], "running", s.gen.live, "waiting",
-                      s.waiting, "trainings", s.trainings, "adapters", s.slots_used, "memory_used",
-                      (json_int_t)s.memory_used, "memory", (json_int_t)s.memory_total));
+            list, json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:b}", "seat", i,
+                            "device", s.device, "state", state_word(&s), "running", s.gen.live,
+                            "waiting", s.waiting, "trainings", s.trainings, "adapters",
+                            s.slots_used, "memory_used", (json_int_t)s.memory_used, "memory",
+                            (json_int_t)(s.part ? s.part : s.memory_total), "idle_seconds",
+                            idle_seconds(&s), "pinned", s.pinned));
     }
     return list;
 }
@@ -142,7 +163,11 @@ static json_t *base_json(struct lf_teams *t, const struct lf_base *b)
 static enum lf_err base_find(struct lf_http *q, const struct lf_base **out, struct lf_diag *diag)
 {
     *out = lf_bases_find(&q->daemon->teams->bases, q->param[0]);
-    return *out ? LF_OK : lf_fail(diag, LF_E_NOT_FOUND, "there is no base \"%.100s\"", q->param[0]);
+    char all[LF_DIAG_MAX];
+    lf_bases_list(&q->daemon->teams->bases, all);
+    return *out ? LF_OK
+                : lf_fail(diag, LF_E_NOT_FOUND, "there is no base \"%.100s\"; there is %s",
+                          q->param[0], all);
 }
 
 enum lf_err lf_api_bases(struct lf_http *q, struct lf_diag *diag)

@@ -51,10 +51,11 @@ static int threads_of(const struct lf_daemon_options *o)
 
 static enum lf_err device_open(struct lf_engine *e, struct lf_diag *diag)
 {
-    struct lf_device_options options = {.threads = threads_of(e->o),
-                                        .index = e->o->gpu[e->seat],
-                                        .cpu_products = e->o->cpu_products,
-                                        .memory_bytes = (size_t)e->o->gpu_memory_bytes};
+    struct lf_device_options options = {
+        .threads = threads_of(e->o),
+        .index = e->o->gpu[e->seat],
+        .cpu_products = e->o->cpu_products,
+        .memory_bytes = (size_t)(e->bytes ? e->bytes : (uint64_t)e->o->gpu_memory_bytes)};
     enum lf_err rc = lf_device_open(&e->dev, e->o->device, &options, diag);
     return rc ?: lf_stream_new(&e->stream, e->dev, 1, diag);
 }

@@ -1,5 +1,6 @@
 /* The engine's thread: its turn, its start and its end. */
 #include "daemon/engine/inside.h"
+#include "daemon/engine/together.h"
 
 #include "core/clock.h"
 #include "core/grow.h"
@@ -39,9 +40,21 @@ static bool too_early(const struct lf_engine *e)
            lf_engine_trainings_running(e) == 0 && lf_clock_ns() < e->launch_ns;
 }
 
+/* One that makes way begins no training. */
 static bool nothing_new(const struct lf_engine *e)
 {
-    return !e->stopping && !e->poked && !e->inbox && !e->training_inbox;
+    return !e->stopping && !e->poked && !e->inbox && (!e->training_inbox || e->makes_way);
+}
+
+/* With the engine's lock held. */
+static void take_trainings(struct lf_engine *e)
+{
+    struct lf_training **end = &e->trainings;
+    while (*end)
+        end = &(*end)->next;
+    *end = e->training_inbox;
+    e->training_inbox = NULL;
+    e->training_end = &e->training_inbox;
 }
 
 /* Waits for work where there is none, or until it is time for the next step; then takes what came.
@@ -57,21 +70,16 @@ static bool take_in(struct lf_engine *e)
     while (early && nothing_new(e))
         early = pthread_cond_timedwait(&e->more, &e->lock, &at) == 0;
     struct lf_generation *g = e->inbox;
-    struct lf_training *t = e->training_inbox;
     bool stopping = e->stopping;
     for (size_t i = 0; i < e->n_unloads; i++)
         lf_residents_unload(e, e->unloads[i]);
     e->n_unloads = 0;
     e->inbox = NULL;
     e->inbox_end = &e->inbox;
-    e->training_inbox = NULL;
-    e->training_end = &e->training_inbox;
+    if (!e->makes_way || stopping)
+        take_trainings(e);
     e->poked = false;
     pthread_mutex_unlock(&e->lock);
-    struct lf_training **end = &e->trainings;
-    while (*end)
-        end = &(*end)->next;
-    *end = t;
     while (g) {
         struct lf_generation *next = g->next;
         g->next = NULL;
@@ -138,6 +146,7 @@ static void show(struct lf_engine *e, bool with_device)
     if (with_device)
         lf_device_info(e->dev, &e->info);
     struct lf_engine_status now = {.waiting = e->n_waiting,
+                                   .idle_ns = e->idle_ns,
                                    .load_seconds = e->load_seconds,
                                    .slots = e->o->slots,
                                    .slots_used = e->residents.n_placed,
@@ -161,12 +170,12 @@ static void show(struct lf_engine *e, bool with_device)
     e->status = now;
 }
 
-/* Turns until it is to stop (LF_OK) or something of the device fails. */
+/* Turns until it is to stop or to leave (LF_OK), or something of the device fails. */
 static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     uint64_t shown = 0;
-    while (rc == LF_OK && take_in(e)) {
+    while (rc == LF_OK && !lf_engine_makes_way(e) && take_in(e)) {
         lf_engine_sweep(e);
         if (e->trainer)
             lf_engine_trainings_poll(e);
@@ -202,7 +211,11 @@ static void set_state(struct lf_engine *e, enum lf_engine_state state, enum lf_e
     lf_lock_auto held = lf_lock(&e->lock);
     e->state = state;
     e->rc = rc;
+    e->loading = false;
+    if (rc == LF_OK)
+        e->failed_ns = 0;
     lf_fail(&e->why, rc, "%s", why);
+    pthread_cond_broadcast(&e->brought);
 }
 
 /* Everything that is under way, and what came in while the state said otherwise, ends. */
@@ -217,7 +230,7 @@ static void end_all(struct lf_engine *e, enum lf_err rc, const char *why)
     lf_engine_end_trainings(e, rc, why);
 }
 
-/* Opens, and runs until it is to stop (LF_OK) or cannot go on. */
+/* Opens, and runs until it is to stop or to leave (LF_OK), or cannot go on. */
 static enum lf_err live(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = lf_engine_open(e, diag);
@@ -225,6 +238,7 @@ static enum lf_err live(struct lf_engine *e, struct lf_diag *diag)
         return rc;
     show(e, true);
     set_state(e, LF_ENGINE_READY, LF_OK, "");
+    lf_counter_add(&e->counters->bases_loaded, 1);
     lf_log(LF_LOG_INFO, "engine", "%s: %sready on %s, loaded in %.1f s", e->base->name, e->called,
            e->status.device, e->load_seconds);
     return run(e, diag);
@@ -234,10 +248,20 @@ static void *engine_main(void *arg)
 {
     struct lf_engine *e = arg;
     struct lf_diag diag = {""};
-    enum lf_err rc = live(e, &diag);
-    if (rc == LF_OK) {
-        if (e->trainer)
-            lf_engine_trainings_stop(e);
+    enum lf_err rc = LF_OK;
+    bool sleeps = true;
+    while (sleeps && lf_engine_await(e)) {
+        diag.text[0] = '\0';
+        rc = live(e, &diag);
+        sleeps = lf_engine_sleeps(e, rc, &diag);
+        if (sleeps && rc != LF_OK) /* what waits for room would wait for ever */
+            end_all(e, rc == LF_E_DEVICE_FULL ? LF_E_INVALID : rc, e->why.text);
+        if (sleeps)
+            lf_engine_sleep(e);
+    }
+    if (sleeps || rc == LF_OK) { /* stopped before it came again, or while it was there */
+        take_in(e);
+        lf_engine_trainings_stop(e);
         end_all(e, LF_E_CANCELLED, "the daemon is stopping");
         set_state(e, LF_ENGINE_STOPPED, LF_OK, "");
     } else {
@@ -262,6 +286,16 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_engine_aroun
     if (e->o->seats > 1)
         snprintf(e->called, sizeof e->called, "seat %d: ", e->seat);
     e->cache_dir = around->cache_dir;
+    e->bytes = around->bytes;
+    e->sharers = around->sharers > 0 ? around->sharers : 1;
+    e->together = around->together;
+    e->pinned = around->pinned;
+    e->first = around->first || around->pinned;
+    e->state = e->together && !e->first ? LF_ENGINE_ABSENT : LF_ENGINE_LOADING;
+    if (around->plan) {
+        e->plan = e->status.plan = *around->plan;
+        e->status.context_max = around->context_max;
+    }
     e->memory = around->memory;
     e->counters = around->counters;
     e->waits = around->waiting;
@@ -281,6 +315,8 @@ enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_engine_aroun
         lf_engine_free(e);
         return rc;
     }
+    if (e->together)
+        e->number = lf_together_add(e->together, e, e->base->name, e->bytes, e->pinned);
     int bad = pthread_create(&e->thread, NULL, engine_main, e);
     if (bad) {
         lf_engine_free(e);
@@ -358,4 +394,8 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
     out->waiting = e->queued;
     out->requests = e->requests;
     out->given = e->given;
+    out->part = e->bytes;
+    out->pinned = e->pinned;
+    out->loading = e->loading;
+    out->load_failed = e->failed_ns > 0;
 }

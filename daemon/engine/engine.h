@@ -25,7 +25,7 @@
 
 #include "core/err.h"
 #include "core/limits.h"
-#include "daemon/base.h"
+#include "base/base.h"
 #include "daemon/counters.h"
 #include "daemon/daemon.h"
 #include "model/generate.h"
@@ -40,8 +40,10 @@ struct lf_engine;
 enum lf_engine_state {
     LF_ENGINE_LOADING, /* the model is being opened */
     LF_ENGINE_READY,
-    LF_ENGINE_FAILED, /* it could not be opened, or a step failed: lf_engine_failure */
-    LF_ENGINE_STOPPED /* or about to: lf_engine_stop was called */
+    LF_ENGINE_FAILED,  /* it could not be opened, or a step failed: lf_engine_failure */
+    LF_ENGINE_STOPPED, /* or about to: lf_engine_stop was called */
+    LF_ENGINE_ABSENT   /* of several bases on the device another has the memory, or is about to:
+                          lf_engine_come */
 };
 
 /* What an engine stands on, all of it borrowed, some shared with other engines. */
@@ -53,9 +55,16 @@ struct lf_engine_around {
     struct lf_budget *memory; /* of the host's, for a training's activations that wait there */
     struct lf_counters *counters;
     struct lf_waiting *waiting; /* in front of all of them */
+    int sharers;                /* engines among which o's host memory is divided; 0: it alone */
+    /* Of several bases that share devices; all 0 where there is one: */
+    struct lf_together *together;      /* those of its device (together.h) */
+    uint64_t bytes;                    /* of the device, that the base has when it is there */
+    const struct lf_memory_plan *plan; /* what is laid out in them, as far as it can be foretold */
+    int context_max;                   /* likewise */
+    bool pinned, first;                /* it stays; it comes without being asked */
 };
 /* What it stands on must outlive it. Returns at once; the base's weights are loaded by the engine's
- * thread. Yours, lf_engine_free. */
+ * thread, at once or when they are wanted. Yours, lf_engine_free. */
 enum lf_err lf_engine_start(struct lf_engine **out, const struct lf_engine_around *around,
                             struct lf_diag *diag) LF_MUST_CHECK;
 /* Ends what is under way (generations: LF_E_CANCELLED; trainings write a checkpoint first and end
@@ -64,7 +73,17 @@ void lf_engine_stop(struct lf_engine *e);
 /* After lf_engine_stop, when all generations are released. */
 void lf_engine_free(struct lf_engine *e);
 enum lf_engine_state lf_engine_state(struct lf_engine *e);
-/* Why it failed: the code, and the reason. */
+/* Of one that is ABSENT: has its base come, and waits for that. LF_OK: it has come, or is in
+ * another state by now. LF_E_OVERLOADED: there was no room for --base-wait; LF_E_TIMED_OUT:
+ * deadline_ns (of lf_clock_ns; 0: none) is over; LF_E_DEVICE_LOST: it could not be loaded, now or a
+ * moment ago. */
+enum lf_err lf_engine_come(struct lf_engine *e, uint64_t deadline_ns,
+                           struct lf_diag *diag) LF_MUST_CHECK;
+/* One that is ABSENT comes where there is room that nobody else waits for. */
+void lf_engine_welcome(struct lf_engine *e);
+/* Bytes of its device that it could have soon. */
+uint64_t lf_engine_room(struct lf_engine *e);
+/* Why it failed, or why it could not be loaded the last time: the code, and the reason. */
 enum lf_err lf_engine_failure(struct lf_engine *e, struct lf_diag *diag);
 
 /* What the device's memory is laid out for when the engine is ready, in bytes. Adapters and the
@@ -103,6 +122,12 @@ struct lf_engine_status {
     struct lf_memory_plan plan;
     double load_seconds; /* the base */
     int context_max, seqs_max;
+    /* Of several bases on the device */
+    uint64_t part;    /* bytes of it, that this one has when it is there; 0: there is one base */
+    uint64_t idle_ns; /* there: since when it has nothing to do; 0: it has */
+    bool pinned;      /* it stays */
+    bool loading;     /* ABSENT: on its way */
+    bool load_failed; /* ABSENT: lf_engine_failure */
 };
 void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out);
 

@@ -61,6 +61,7 @@ struct lf_delivery {
     uint64_t ns; /* when it was made */
 };
 struct lf_deliverer; /* deliver.c */
+struct lf_together;  /* together.h */
 struct lf_bringing;  /* bring.c */
 
 /* Beside the places that the device has for a step, one for so many of them is kept for those who
@@ -148,9 +149,16 @@ struct lf_engine {
     char called[16]; /* in the log; "" where it is alone */
     const struct lf_base *base;
     const char *cache_dir;
+    uint64_t bytes;           /* of the device, for all that is on it; 0: as --memory says */
+    int sharers;              /* engines that share the host's memory */
     struct lf_budget *memory; /* of the host's, for what waits for backward */
     struct lf_counters *counters;
-    struct lf_waiting *waits; /* those of all seats */
+    struct lf_waiting *waits;     /* those of all seats */
+    struct lf_together *together; /* NULL: the base is the only one, and always there */
+    int number;                   /* in it */
+    bool pinned;                  /* it never makes way */
+    bool makes_way;
+    uint64_t idle_ns; /* since when there has been nothing to do; 0: there is */
     pthread_t thread;
     bool started;
 
@@ -203,6 +211,13 @@ struct lf_engine {
     int queued;          /* not background: in the inbox or waiting */
     int requests, given; /* generations; trainings that have not ended, others' too */
     bool stopping, poked;
+    /* Of several bases; stay.c */
+    int wanted;                         /* by so many who wait for it */
+    uint64_t wanted_ns, wanted_last_ns; /* since when anything waits for it; when it did last */
+    bool first, welcome;                /* it comes unasked: at the start, or where there is room */
+    bool loading;                       /* it has its room, and is not ready yet */
+    uint64_t failures;                  /* times that it could not be loaded: rc, why */
+    uint64_t failed_ns;
     struct lf_engine_status status; /* as of the last turn */
 };
 
@@ -214,6 +229,16 @@ void lf_engine_close(struct lf_engine *e);
 enum lf_err lf_engine_lay_out(struct lf_engine *e, struct lf_diag *diag) LF_MUST_CHECK;
 /* And of closing: those three and what was laid out. */
 void lf_engine_release(struct lf_engine *e);
+
+/* stay.c: with several bases on a device. Until there is room for a base that is wanted, and then
+ * it is to be loaded; false: the engine is to stop. */
+bool lf_engine_await(struct lf_engine *e);
+/* Once a turn. True: it has nothing any more, takes nothing in, and is to leave the device. */
+bool lf_engine_makes_way(struct lf_engine *e);
+/* After it left (LF_OK), or could not be loaded. False: the engine is to end. */
+bool lf_engine_sleeps(struct lf_engine *e, enum lf_err rc, const struct lf_diag *why);
+/* Closes it, until it is awaited again. */
+void lf_engine_sleep(struct lf_engine *e);
 
 /* loader.c: has the engine look whether there is something new to do. Any thread. */
 void lf_engine_poke(struct lf_engine *e);
@@ -273,6 +298,8 @@ int lf_engine_trainings_running(const struct lf_engine *e);
 bool lf_engine_trainings_idle(const struct lf_engine *e);
 /* Checkpoints of all that run, within the time; then all end. */
 void lf_engine_trainings_stop(struct lf_engine *e);
+/* Those that were cancelled before they began, while there is no device, end. */
+void lf_engine_trainings_drop(struct lf_engine *e);
 /* All end, and the trainer is freed. */
 void lf_engine_end_trainings(struct lf_engine *e, enum lf_err rc, const char *why);
 

@@ -37,4 +37,20 @@ int lf_plan_rank(const struct lf_memory_plan *layout, const struct lf_config *ba
 enum lf_err lf_plan_check(const struct lf_memory_plan *layout, const struct lf_config *base,
                           const struct lf_train_settings *s, struct lf_diag *diag) LF_MUST_CHECK;
 
+/* What one of several bases has of a device's memory when it is there, and what is laid out in it.
+ */
+struct lf_base_part {
+    uint64_t bytes;
+    struct lf_memory_plan plan;
+    int context_max;
+};
+/* Of all bases, on each seat: where all fit the whole memory in proportion to what each needs at
+ * least (its layout, and a training with the default settings); else up to half as much again as it
+ * needs, and they come and go, beside those that are pinned. *total: of the seat with least.
+ * LF_E_DEVICE_FULL names the base that has no room even alone, or beside those. */
+enum lf_err lf_plan_parts(struct lf_base_part *parts, uint64_t *total,
+                          const struct lf_daemon_options *o, const struct lf_bases *bases,
+                          const bool pinned[LF_BASES_MAX], struct lf_budget *host,
+                          struct lf_diag *diag) LF_MUST_CHECK;
+
 #endif

@@ -133,8 +133,10 @@ static enum lf_err check(const struct lf_engine *e, const struct lf_generate_spe
         return lf_fail(diag, LF_E_DEVICE_LOST, "the base is being loaded");
     if (e->state == LF_ENGINE_FAILED)
         return lf_fail(diag, LF_E_DEVICE_LOST, "%s", e->why.text);
-    if (e->state != LF_ENGINE_READY || e->stopping)
+    if (e->stopping || e->state == LF_ENGINE_STOPPED)
         return lf_fail(diag, LF_E_DEVICE_LOST, "the daemon is stopping");
+    if (e->state == LF_ENGINE_ABSENT)
+        return lf_fail(diag, LF_E_DEVICE_LOST, "the base is not on the device");
     if (spec->n < 1)
         return lf_fail(diag, LF_E_INVALID, "the prompt is empty");
     if (spec->max_tokens < 0 || spec->n > e->status.context_max - spec->max_tokens)

@@ -417,15 +417,15 @@ enum lf_err lf_residents_open(struct lf_engine *e, struct lf_diag *diag)
     struct lf_device_info info;
     const struct lf_daemon_options *o = e->o;
     size_t host = o->host_memory_bytes ? (size_t)o->host_memory_bytes : lf_memory_limit() / 2;
-    size_t seats = (size_t)o->seats; /* which share the host's memory */
+    size_t sharers = (size_t)e->sharers; /* of the host's memory */
     bool own = !lf_device_on_host(e->dev);
     size_t ceiling = (size_t)o->adapter_memory_bytes;
     if (ceiling == 0)
-        ceiling = own ? SIZE_MAX : host / HOST_PART / seats;
+        ceiling = own ? SIZE_MAX : host / HOST_PART / sharers;
     lf_region_init(&rs->region, e->dev, ceiling, own ? REGION_SPARE : 0);
-    rs->host_max = (size_t)o->adapter_cache_bytes / seats;
+    rs->host_max = (size_t)o->adapter_cache_bytes / sharers;
     if (rs->host_max == 0 && own) /* elsewhere the same bytes would lie there twice */
-        rs->host_max = host / HOST_PART / seats;
+        rs->host_max = host / HOST_PART / sharers;
     lf_device_info(e->dev, &info);
     size_t first = (size_t)(REGION_FIRST * (double)info.memory_free);
     if (own)

@@ -374,6 +374,29 @@ void lf_engine_trainings_stop(struct lf_engine *e)
     lf_engine_end_trainings(e, LF_E_INTERRUPTED, "the daemon stops");
 }
 
+void lf_engine_trainings_drop(struct lf_engine *e)
+{
+    struct lf_training *dropped = NULL;
+    pthread_mutex_lock(&e->lock);
+    struct lf_training **at = &e->training_inbox;
+    for (struct lf_training *t; (t = *at);) {
+        if (!(atomic_load(&t->wanted) & LF_TRAINING_CANCEL)) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        t->next = dropped;
+        dropped = t;
+    }
+    e->training_end = at;
+    pthread_mutex_unlock(&e->lock);
+    for (struct lf_training *t; (t = dropped);) {
+        dropped = t->next;
+        end_early(t, LF_E_CANCELLED, "cancelled", false);
+        let_go(t);
+    }
+}
+
 /* Jobs go with the trainer, their checkpoints stay. */
 void lf_engine_end_trainings(struct lf_engine *e, enum lf_err rc, const char *why)
 {

@@ -16,6 +16,18 @@
 
 #define AT_ONCE 128 /* generations asked for ahead, so that some always wait */
 #define LOOK_MS 200
+/* For a base that others keep from the device; then others are scored. */
+#define COME_NS LF_NS_PER_S
+
+/* Behind all others. */
+static void queue_up(struct lf_jobs *j, struct lf_scoring *x)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    x->next = NULL;
+    *j->scorings_end = x;
+    j->scorings_end = &x->next;
+    pthread_cond_signal(&j->asked);
+}
 
 void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, bool judged)
 {
@@ -25,10 +37,7 @@ void lf_scorer_request(struct lf_jobs *j, uint64_t adapter_id, int32_t version, 
     *x = (struct lf_scoring){NULL, adapter_id, version, judged};
     if (version > 0)
         lf_registry_scores_due(j->d->registry, adapter_id, 1);
-    lf_lock_auto held = lf_lock(&j->lock);
-    *j->scorings_end = x;
-    j->scorings_end = &x->next;
-    pthread_cond_signal(&j->asked);
+    queue_up(j, x);
 }
 
 static bool closing(struct lf_jobs *j)
@@ -67,7 +76,10 @@ static enum lf_err ask(const struct answering *a, const struct lf_eval_row *r,
                                           .sample = lf_sample_greedy(),
                                           .max_tokens = r->max_tokens,
                                           .background = true};
-    return lf_team_generate(a->x->team, &spec, out, diag);
+    enum lf_err rc = LF_E_OVERLOADED; /* where the base has made way: until it is back */
+    while (rc == LF_E_OVERLOADED && !closing(a->x->j))
+        rc = lf_team_generate(a->x->team, &spec, out, diag);
+    return rc;
 }
 
 static enum lf_err take(struct lf_writer *w, const struct lf_generated *some,
@@ -303,11 +315,14 @@ static enum lf_err score_both(const struct scoring_job *x, const struct lf_scori
                              : lf_report_base(x->j, what->adapter_id, json_incref(base), diag);
 }
 
-/* Until the model is open, or nothing is to be waited for any more. */
-static void await_engine(struct lf_jobs *j, const struct lf_team *team)
+/* Until the model is open, or nothing is to be waited for any more. False: other bases have the
+ * device now. */
+static bool await_engine(struct lf_jobs *j, struct lf_team *team)
 {
     while (lf_team_state(team) == LF_ENGINE_LOADING && !closing(j))
         lf_clock_sleep(LOOK_MS * LF_NS_PER_MS);
+    enum lf_err rc = lf_team_come(team, lf_clock_ns() + COME_NS, NULL);
+    return closing(j) || (rc != LF_E_OVERLOADED && rc != LF_E_TIMED_OUT);
 }
 
 /* The rows to score on, of a file or of the part of it that is held out. *d NULL: none. */
@@ -358,7 +373,6 @@ static enum lf_err score_adapter(struct lf_jobs *j, const struct lf_scoring *wha
                             .adapter_id = what->adapter_id,
                             .team = lf_team_for(j->d, what->adapter_id),
                             .worse = worse};
-    await_engine(j, x.team);
     struct lf_diag why = {""};
     if (what->version > 0 && lf_leaks_look(j, what->adapter_id, what->version, &why) != LF_OK)
         lf_log(LF_LOG_WARN, "jobs", "eval.jsonl is not compared with the rows: %s", why.text);
@@ -390,7 +404,8 @@ static void log_failure(struct lf_jobs *j, const struct lf_scoring *x, const str
 /* The daemon or its engine ends: the next start scores it. */
 static bool is_cut_off(struct lf_jobs *j, const struct lf_scoring *x)
 {
-    return closing(j) || lf_team_state(lf_team_for(j->d, x->adapter_id)) != LF_ENGINE_READY;
+    enum lf_engine_state state = lf_team_state(lf_team_for(j->d, x->adapter_id));
+    return closing(j) || (state != LF_ENGINE_READY && state != LF_ENGINE_ABSENT);
 }
 
 /* It is served from now on, or not. One that could not be scored is. */
@@ -466,6 +481,10 @@ void *lf_scorer_main(void *arg)
         pthread_mutex_unlock(&j->lock);
         if (!x)
             return NULL;
+        if (!await_engine(j, lf_team_for(j->d, x->adapter_id))) {
+            queue_up(j, x); /* the bases of others may be there */
+            continue;
+        }
         struct lf_diag worse = {""};
         enum lf_err rc = score_adapter(j, x, &worse, &diag);
         bool over = rc == LF_OK || !is_cut_off(j, x);

@@ -48,6 +48,7 @@ void lf_registry_refresh(struct lf_registry *r, uint64_t id, const struct lf_ada
     if (e && record) {
         char *old = e->named;
         e->record = *record;
+        e->base = r->bases ? lf_bases_of(r->bases, record->base) : NULL;
         e->named = named;
         named = old;
     }
@@ -82,8 +83,7 @@ static enum lf_err config_text(struct lf_registry *r, const json_t *config, stru
     lf_train_settings_default(&s);
     enum lf_err rc = config ? lf_train_settings_parse(&s, config, diag) : LF_OK;
     if (rc == LF_OK && !(*base = lf_bases_find(r->bases, s.base)))
-        rc = lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this daemon has \"%s\"", s.base,
-                     r->bases->base[0]->name);
+        rc = lf_registry_no_base(r, s.base, diag);
     const struct lf_lora_settings lora = lf_train_settings_lora(&s);
     if (rc == LF_OK)
         rc = lf_lora_settings_check(&(*base)->model->config, &lora, diag);

@@ -73,8 +73,8 @@ static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *
     lf_train_settings_default(&s);
     enum lf_err rc = lf_file_map(&m, path, diag) ?: lf_json_parse(&j, m.data, m.bytes, diag);
     rc = rc ?: lf_train_settings_parse(&s, j, diag);
-    const struct lf_base *base = lf_registry_base(r, id);
-    rc = rc ?: lf_registry_settings_fit(&s, base, diag);
+    const struct lf_base *base = NULL;
+    rc = rc ?: lf_registry_base_named(r, id, s.base, &base, diag);
     const struct lf_lora_settings lora = lf_train_settings_lora(&s);
     rc = rc ?: lf_lora_settings_check(&base->model->config, &lora, diag);
     lf_train_settings_free(&s);

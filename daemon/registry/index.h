@@ -168,10 +168,17 @@ enum lf_err lf_registry_check(struct lf_registry *r, uint64_t id, enum lf_file_k
 /* Whether the rows at `path` lack nothing but a template, which an adapter that has no version yet
  * does not have. */
 bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *path);
-/* Settings of an adapter of this base. */
-enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
-                                     struct lf_diag *diag) LF_MUST_CHECK;
-
+/* The base of an adapter whose config.json names `name` ("": none). One that has neither trained
+ * nor a version yet may become another's; LF_E_INVALID for others, and for a base that is not
+ * there. */
+enum lf_err lf_registry_base_named(struct lf_registry *r, uint64_t id, const char *name,
+                                   const struct lf_base **out, struct lf_diag *diag) LF_MUST_CHECK;
+/* It becomes the adapter's, of the config.json at `path`. With the edit lock held. */
+enum lf_err lf_registry_base_choose(struct lf_registry *r, uint64_t id, const char *path,
+                                    struct lf_diag *diag) LF_MUST_CHECK;
+/* LF_E_INVALID: there is no base `name`; which there are. */
+enum lf_err lf_registry_no_base(const struct lf_registry *r, const char *name,
+                                struct lf_diag *diag) LF_MUST_CHECK;
 /* ---- For fsck, too: no lock, and no base, is needed ------------------------------------------ */
 
 /* Calls fn with each thing in an adapter's directory that nothing needs (where: below DATA); aside:

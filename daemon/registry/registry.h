@@ -19,7 +19,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/limits.h"
-#include "daemon/base.h"
+#include "base/base.h"
 #include "meta/store.h"
 #include "names/files.h"
 #include "trainer/ask.h"

@@ -11,8 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum lf_err lf_registry_settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
-                                     struct lf_diag *diag)
+enum lf_err lf_registry_no_base(const struct lf_registry *r, const char *name, struct lf_diag *diag)
+{
+    char all[LF_DIAG_MAX];
+    lf_bases_list(r->bases, all);
+    return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%.100s\"; this daemon has %s", name, all);
+}
+
+/* Settings of an adapter of this base. */
+static enum lf_err settings_fit(const struct lf_train_settings *s, const struct lf_base *base,
+                                struct lf_diag *diag)
 {
     if (s->base[0] && strcmp(s->base, base->name) != 0)
         return lf_fail(diag, LF_E_INVALID, "\"base\" is \"%s\"; this adapter is of \"%s\"", s->base,
@@ -60,7 +68,7 @@ static enum lf_err settings_at(const char *dir, const struct lf_base *base,
         else
             rc = lf_fail(diag, rc, "config.json cannot be read");
     }
-    rc = rc ?: lf_registry_settings_fit(&s, base, diag);
+    rc = rc ?: settings_fit(&s, base, diag);
     rc = rc ?: template_over(dir, &s, diag);
     if (rc == LF_OK)
         *out = s;

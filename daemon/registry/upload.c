@@ -172,6 +172,23 @@ static bool is_refusal(enum lf_err rc)
            rc == LF_E_DAMAGED || rc == LF_E_TOO_BIG;
 }
 
+/* What was checked, under the edit lock. */
+static enum lf_err put_in_place(struct lf_registry *r, uint64_t id, struct lf_upload *u,
+                                int32_t *imported, struct lf_diag *diag)
+{
+    enum lf_err rc = LF_OK;
+    *imported = 0;
+    if (is_history(&u->ref))
+        return take_history(r, id, u, diag);
+    if (u->ref.version > 0)
+        return lf_registry_restore(r, id, u, imported, diag);
+    if (lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT)
+        return stage(r, id, u, imported, diag);
+    if (u->ref.kind == LF_FILE_CONFIG)
+        rc = lf_registry_base_choose(r, id, u->path, diag);
+    return rc ?: install(r, id, u, diag);
+}
+
 enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,
                                       int32_t *imported, struct lf_diag *diag)
 {
@@ -186,13 +203,8 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
     if (rc == LF_E_INVALID && u->waits && lf_registry_wants_template(r, id, u->path))
         rc = LF_OK; /* lf_registry_whole says so, should none come */
     if (rc == LF_OK) {
-        bool adapter = lf_files[u->ref.kind].effect == LF_EFFECT_IMPORT;
-        *imported = 0;
         pthread_mutex_lock(&r->edit);
-        rc = is_history(&u->ref) ? take_history(r, id, u, &why)
-             : restores          ? lf_registry_restore(r, id, u, imported, &why)
-             : adapter           ? stage(r, id, u, imported, &why)
-                                 : install(r, id, u, &why);
+        rc = put_in_place(r, id, u, imported, &why);
         pthread_mutex_unlock(&r->edit);
     }
     lf_upload_abort(u);

@@ -226,7 +226,8 @@ static inline void data_sweep(enum lf_err (*change)(struct data *d, struct lf_di
     char base[LF_PATH_MAX];
     rig_base_dir(base);
     fault_dir(d.peft);
-    must(lf_base_open(&d.rig.bases.base[d.rig.bases.n++], base, LF_QUANT_NONE, NULL, &diag), &diag);
+    must(lf_base_open(&d.rig.bases.base[d.rig.bases.n++], NULL, base, LF_QUANT_NONE, NULL, &diag),
+         &diag);
     rig_peft(&d.rig, d.peft, 1);
     lf_buf_init(&d.old, 0);
     lf_buf_puts(&d.old, "");

@@ -54,7 +54,7 @@ static inline void rig_open(struct rig *r)
     *r = (struct rig){.dir = "/tmp/lf-daemon-XXXXXX"};
     assert_non_null(mkdtemp(r->dir));
     rig_base_dir(base);
-    must(lf_base_open(&r->bases.base[r->bases.n++], base, LF_QUANT_NONE, NULL, &diag), &diag);
+    must(lf_base_open(&r->bases.base[r->bases.n++], NULL, base, LF_QUANT_NONE, NULL, &diag), &diag);
     rig_reopen(r);
 }
 

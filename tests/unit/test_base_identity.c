@@ -3,7 +3,7 @@
 #include "tests/unit/tiny.h"
 
 #include "core/json.h"
-#include "daemon/base.h"
+#include "base/base.h"
 
 #include <fcntl.h>
 #include <stdio.h>

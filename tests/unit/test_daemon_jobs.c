@@ -59,6 +59,25 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
         .state = lf_engine_state(e), .plan = {.rest = REST}, .context_max = 64, .seqs_max = 4};
 }
 
+enum lf_err lf_engine_come(struct lf_engine *e, uint64_t deadline_ns, struct lf_diag *diag)
+{
+    (void)e;
+    (void)deadline_ns;
+    (void)diag;
+    return LF_OK;
+}
+
+void lf_engine_welcome(struct lf_engine *e)
+{
+    (void)e;
+}
+
+uint64_t lf_engine_room(struct lf_engine *e)
+{
+    (void)e;
+    return 0;
+}
+
 enum lf_err lf_engine_train(struct lf_engine *e, const struct lf_training_spec *spec,
                             struct lf_training **out, struct lf_diag *diag)
 {

@@ -698,10 +698,31 @@ static void an_adapter_is_of_the_base_that_its_settings_name(void **state)
         assert_ptr_equal(lf_registry_base(r->registry, v.record.id), r->bases.base[i]);
         assert_string_equal(v.record.base, r->bases.base[i]->name);
     }
-    assert_non_null(strstr(diag.text, "\"third\""));
+    assert_string_equal(diag.text,
+                        "\"base\" is \"third\"; this daemon has \"base\" and \"second\"");
     assert_int_equal(rig_put_text(r, "a1", "config.json", "{\"base\": \"second\"}", &diag), LF_OK);
-    assert_int_equal(rig_put_text(r, "a0", "config.json", "{\"base\": \"second\"}", &diag),
+    /* One that is new may become another's, with what is written beside its files. */
+    must(rig_put_text(r, "a0", "config.json", "{\"base\": \"second\"}", &diag), &diag);
+    must(lf_registry_view(r->registry, "a0", &v, &diag), &diag);
+    assert_ptr_equal(lf_registry_base(r->registry, v.record.id), &second);
+    assert_ptr_equal(v.base, &second);
+    rig_reopen(r);
+    must(lf_registry_view(r->registry, "a0", &v, &diag), &diag);
+    assert_string_equal(v.record.base, "second");
+    must(rig_put_text(r, "a0", "config.json", "{}", &diag), &diag);
+    assert_ptr_equal(lf_registry_base(r->registry, v.record.id), &second);
+    assert_int_equal(rig_put_text(r, "a0", "config.json", "{\"base\": \"third\"}", &diag),
                      LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "this daemon has \"base\" and \"second\""));
+    /* One that has a version is what it was made on. */
+    char peft[LF_PATH_MAX];
+    int32_t version;
+    snprintf(peft, sizeof peft, "%s/peft", r->dir);
+    rig_peft(r, peft, 1);
+    must(lf_registry_import(r->registry, "a0", peft, &version, &diag), &diag);
+    assert_int_equal(rig_put_text(r, "a0", "config.json", "{\"base\": \"base\"}", &diag),
+                     LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "this adapter is of \"second\""));
     json_t *j = tree(r);
     assert_int_equal(json_array_size(json_object_get(j, "bases")), 2);
     json_decref(j);

@@ -16,8 +16,12 @@
 
 struct lf_engine {
     enum lf_engine_state state;
-    bool dies;  /* at the next generation: after it was looked at */
-    bool keeps; /* its device to itself */
+    bool dies;   /* at the next generation: after it was looked at */
+    bool keeps;  /* its device to itself */
+    bool leaves; /* the device, at the next generation: after it came */
+    bool full;   /* it does not come */
+    int came, welcomed;
+    uint64_t room;
     int requests, given, lends, helped, unloads, brought;
     uint64_t has; /* an adapter, on the device */
     uint64_t memory_used;
@@ -41,6 +45,26 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
                                      .context_max = 64};
 }
 
+enum lf_err lf_engine_come(struct lf_engine *e, uint64_t deadline_ns, struct lf_diag *diag)
+{
+    (void)deadline_ns;
+    e->came++;
+    if (e->full)
+        return lf_fail(diag, LF_E_OVERLOADED, "seat %d has no room", (int)(e - engines));
+    e->state = LF_ENGINE_READY;
+    return LF_OK;
+}
+
+void lf_engine_welcome(struct lf_engine *e)
+{
+    e->welcomed += e->state == LF_ENGINE_ABSENT;
+}
+
+uint64_t lf_engine_room(struct lf_engine *e)
+{
+    return e->room;
+}
+
 enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spec *spec,
                                struct lf_generation **out, struct lf_diag *diag)
 {
@@ -48,6 +72,9 @@ enum lf_err lf_engine_generate(struct lf_engine *e, const struct lf_generate_spe
     (void)out;
     if (e->dies)
         e->state = LF_ENGINE_FAILED;
+    if (e->leaves)
+        e->state = LF_ENGINE_ABSENT;
+    e->leaves = false;
     if (e->state != LF_ENGINE_READY)
         return lf_fail(diag, LF_E_DEVICE_LOST, "seat %d is lost", (int)(e - engines));
     e->requests++;
@@ -279,6 +306,39 @@ static void what_is_of_all_seats_comes_to_all(void **state)
     assert_int_equal(lf_team_state(t), LF_ENGINE_LOADING);
 }
 
+/* A base that is on no seat comes to the one with most room, and is asked there; it is welcome on
+ * the others, and none of this is done where it is on one. */
+static void a_base_comes_where_there_is_room(void **state)
+{
+    struct lf_team *t = *state;
+    struct lf_training *training;
+    struct lf_diag diag = {""};
+    struct lf_train_settings s;
+    int seat;
+    for (int i = 0; i < 3; i++)
+        engines[i] = (struct lf_engine){.state = LF_ENGINE_ABSENT, .room = i == 1 ? 9 : 5};
+    assert_int_equal(lf_team_state(t), LF_ENGINE_ABSENT);
+    lf_train_settings_default(&s);
+    struct lf_training_spec spec = {.settings = &s};
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(seat, 1); /* which waits there for its base */
+    engines[1].leaves = true;  /* it has made way again before it was asked: it comes once more */
+    assert_int_equal(ask(t, 5, 1, 4), 1);
+    assert_int_equal(engines[1].came, 2);
+    assert_true(engines[0].welcomed > 0 && engines[2].welcomed > 0);
+    assert_int_equal(engines[0].came + engines[2].came, 0);
+    assert_int_equal(lf_team_state(t), LF_ENGINE_READY);
+    assert_int_equal(ask(t, 5, 1, 4), 1);
+    assert_int_equal(engines[1].came, 2);
+    engines[1].state = LF_ENGINE_FAILED; /* its device is lost: another has it come */
+    assert_int_not_equal(ask(t, 5, 1, 4), 1);
+    for (int i = 0; i < 3; i++)
+        engines[i] = (struct lf_engine){.state = LF_ENGINE_ABSENT, .full = true};
+    assert_int_equal(lf_team_come(t, 0, &diag), LF_E_OVERLOADED);
+    assert_string_equal(diag.text, "seat 0 has no room");
+    lf_train_settings_free(&s);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -290,6 +350,7 @@ int main(void)
         TEST(trainings_are_spread_and_go_on_elsewhere),
         TEST(a_training_on_several_devices_borrows_idle_ones),
         TEST(what_is_of_all_seats_comes_to_all),
+        TEST(a_base_comes_where_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

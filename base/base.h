@@ -1,13 +1,13 @@
 /* A base as the daemon's host side knows it: its name, description, tokenizer and chat template,
  * without weights or a device. Opened once at start and immutable: any thread, no locks, and it
  * stays while the engine loses its device and opens the model again. */
-#ifndef LF_DAEMON_BASE_H
-#define LF_DAEMON_BASE_H
+#ifndef LF_BASE_BASE_H
+#define LF_BASE_BASE_H
 
 #include "core/err.h"
 #include "core/file.h"
 #include "core/limits.h"
-#include "daemon/limits.h"
+#include "base/limits.h"
 #include "model/model.h"
 
 #include <stdint.h>
@@ -16,7 +16,8 @@
 #define LF_BASE_SOURCE_FILE "lorafs-source.json"
 
 struct lf_base {
-    char name[LF_NAME_MAX + 1]; /* the directory's last part; in the hub's cache the repository's */
+    char name[LF_NAME_MAX + 1]; /* as asked for, or the directory's last part; in the hub's cache
+                                   the repository's */
     char dir[LF_PATH_MAX];
     int64_t created_ms;   /* of config.json */
     int64_t weight_bytes; /* of the safetensors files */
@@ -39,10 +40,11 @@ const char *lf_base_title(const struct lf_base *b);
 /* Whether a base_model_name_or_path may mean this base. */
 bool lf_base_is_called(const struct lf_base *b, const char *name);
 
-/* DIR is a checkpoint. LF_E_INVALID for a name that cannot be a file's. cache_dir: as for
- * lf_base_identify. Yours, lf_base_free. */
-enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant quant,
-                         const char *cache_dir, struct lf_diag *diag) LF_MUST_CHECK;
+/* DIR is a checkpoint; name: what it is called, NULL or "" as its directory. LF_E_INVALID for a
+ * name that cannot be a file's. cache_dir: as for lf_base_identify. Yours, lf_base_free. */
+enum lf_err lf_base_open(struct lf_base **out, const char *name, const char *dir,
+                         enum lf_quant quant, const char *cache_dir,
+                         struct lf_diag *diag) LF_MUST_CHECK;
 void lf_base_free(struct lf_base *b);
 /* Fills sha256, repository and revision; part of lf_base_open. The digest is kept in cache_dir
  * (NULL: it is not) for a base whose files have the same paths, sizes, times and inodes. */
@@ -56,6 +58,8 @@ struct lf_bases {
 };
 /* By name, "" the default. NULL: there is none. */
 const struct lf_base *lf_bases_find(const struct lf_bases *b, const char *name);
+/* Their names for a sentence: "a", "a" and "b", "a", "b" and "c". */
+void lf_bases_list(const struct lf_bases *b, char out[LF_DIAG_MAX]);
 /* The base of an adapter that was made on one of this name. Where there is none any more the
  * default: its directory may have another name now, and whether it fits is seen when it is read. */
 const struct lf_base *lf_bases_of(const struct lf_bases *b, const char *name);

@@ -1,8 +1,8 @@
 /* A base's host side: opened from its directory, described for people. */
-#include "daemon/base.h"
+#include "base/base.h"
 
 #include "core/file.h"
-#include "daemon/limits.h"
+#include "base/limits.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -27,13 +27,18 @@ static const char *repository_of(char *path)
     return name + 2;
 }
 
-/* The last part of a path, slashes at its end aside. */
-static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *dir, struct lf_diag *diag)
+/* As asked for, or the last part of a path, slashes at its end aside. */
+static enum lf_err name_of(char out[LF_NAME_MAX + 1], const char *name, const char *dir,
+                           struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
+    if (name && *name && !lf_name_ok(name))
+        return lf_fail(diag, LF_E_INVALID,
+                       "\"%.100s\" cannot be a base's name: 1 to %d of [A-Za-z0-9._-]", name,
+                       LF_NAME_MAX);
     if (!realpath(dir, path))
         return lf_fail_errno(diag, errno, "%s", dir);
-    const char *last = repository_of(path);
+    const char *last = name && *name ? name : repository_of(path);
     if (!last)
         last = strrchr(path, '/') + 1;
     if (!lf_name_ok(last))
@@ -136,8 +141,8 @@ static enum lf_err info_make(struct lf_base *b, struct lf_diag *diag)
     return rc == LF_OK ? rc : lf_fail(diag, rc, "no memory for the base's description");
 }
 
-enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant quant,
-                         const char *cache_dir, struct lf_diag *diag)
+enum lf_err lf_base_open(struct lf_base **out, const char *name, const char *dir,
+                         enum lf_quant quant, const char *cache_dir, struct lf_diag *diag)
 {
     struct lf_base *b = calloc(1, sizeof *b);
     if (!b)
@@ -145,7 +150,7 @@ enum lf_err lf_base_open(struct lf_base **out, const char *dir, enum lf_quant qu
     enum lf_err rc = LF_OK;
     if (snprintf(b->dir, sizeof b->dir, "%s", dir) >= (int)sizeof b->dir)
         rc = lf_fail(diag, LF_E_INVALID, "%s: path too long", dir);
-    rc = rc ?: name_of(b->name, dir, diag);
+    rc = rc ?: name_of(b->name, name, dir, diag);
     rc = rc ?: config_read(b, diag);
     rc = rc ?: host_open(b, diag);
     rc = rc ?: lf_base_identify(b, cache_dir, diag);
@@ -181,6 +186,17 @@ const struct lf_base *lf_bases_find(const struct lf_bases *b, const char *name)
         if (!*name || strcmp(b->base[i]->name, name) == 0)
             return b->base[i];
     return NULL;
+}
+
+void lf_bases_list(const struct lf_bases *b, char out[LF_DIAG_MAX])
+{
+    size_t at = 0;
+    for (int i = 0; i < b->n && at < LF_DIAG_MAX; i++)
+        at += (size_t)snprintf(out + at, LF_DIAG_MAX - at, "%s\"%s\"",
+                               i == 0          ? ""
+                               : i == b->n - 1 ? " and "
+                                               : ", ",
+                               b->base[i]->name);
 }
 
 const struct lf_base *lf_bases_of(const struct lf_bases *b, const char *name)

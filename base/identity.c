@@ -1,5 +1,5 @@
 /* Which base it is: a digest of its files, and the repository that it came from. */
-#include "daemon/base.h"
+#include "base/base.h"
 
 #include "core/grow.h"
 #include "core/json.h"
