@@ -181,19 +181,19 @@ def beside(server):
 def fair(server, crowded, other):
     draw = random.Random(1)
 
-    def ask(model, tokens):
-        return server.times(model=model, prompt=draw.choices(range(300, 4000), k=180),
-                            max_tokens=tokens, temperature=0, ignore_eos=True)[0]
+    def question(model, tokens):
+        return {"model": model, "prompt": draw.choices(range(300, 4000), k=180),
+                "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
 
     def first():
-        came = [ask(other, 8) for _ in range(100)]
+        came = [server.times(**question(other, 8))[0] for _ in range(100)]
         return f"p50 {part(came, .5):.1f} p99 {part(came, .99):.1f} ms"
-    ask(crowded, 8)
+    server.complete(**question(crowded, 8))
     first()
     print(f"to the first token of 180: {first()} alone", flush=True)
     with ThreadPoolExecutor(300) as pool:
         for _ in range(300):
-            pool.submit(ask, crowded, 1500)
+            pool.submit(server.complete, **question(crowded, 1500))  # nobody reads so many streams
         time.sleep(2)
         behind, left = first(), server.metric("lorafs_requests_live")
     print(f"{behind} behind 300 requests of another, of which {left:.0f} were on the device at the "

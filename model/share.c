@@ -19,6 +19,7 @@
 #define PROMPT_TOKENS_MIN 4     /* there is always progress */
 #define PROMPT_TOKENS_FIRST 256 /* while nothing is known */
 #define MIXED_MOST 16           /* steps with prompts between two without */
+#define ALONE_AFTER 6           /* steps without before one of prompts alone, which costs more */
 /* While nobody decodes a step of prompts holds up who comes next for so many seconds. */
 #define READ_MOST 0.1
 #define READ_TOKENS_MIN 64
@@ -54,6 +55,8 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
     s->launched = g->prompt_tokens;
     if (s->beside)
         s->prompts -= s->step_prompt * (double)launched;
+    if (launched > 0 || g->step_prompt > 0)
+        s->without = 0;
     s->debt = fmax(s->debt, 0) - t; /* below 0: the last step was so much too long */
     if (g->step_background > 0) {
         s->spare = fmax(s->spare - fmax(t - s->step, 0), -OWED_MOST);
@@ -62,6 +65,7 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
     } else if (g->step_decoding > 0 && g->step_prompt == 0) {
         smooth(&s->step, t);
         s->last = t;
+        s->without++;
         s->spare = fmin(s->spare + BACKGROUND_PART * t, SPARE_MOST);
         s->mixed = 0;
     } else if (g->step_decoding > 0 && s->step > 0) {
@@ -119,7 +123,7 @@ struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int
     double seconds = all <= most ? fmax(s->prompts, all) : s->prompts;
     return (struct lf_share_prompts){
         tokens_in(seconds, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST),
-        alone > 0 && alone < fmin(s->step, s->prompts)};
+        alone > 0 && alone < fmin(s->step, s->prompts) && s->without >= ALONE_AFTER};
 }
 
 double lf_share_launch_after(const struct lf_share *s, const struct lf_gen_status *g)

@@ -22,6 +22,7 @@ struct lf_share {
     bool beside;        /* the last were, or may be, beside sequences that decode */
     double spare;       /* that evaluation may have beside sequences that decode */
     int mixed;          /* steps with prompts since the last without */
+    int without;        /* steps without since the last with */
     double mixed_seconds, mixed_tokens; /* that steps with prompts took more; of prompts in them */
 };
 
@@ -42,8 +43,8 @@ struct lf_share_prompts {
  * each decodes itself. No step is so long for that as to be felt, where those without prompts are
  * short. Often it is none, and now and then in any case, so that this time is known. The last piece
  * of what is to be read does not wait for one step more: it is had on credit.
- * Where many decode, a step of a few prompts alone may be over before one of all of them: who asks
- * now and then has its first token then, and the others wait little longer than beside it.
+ * Where many decode, a step of a few prompts alone may be over before one of all of them: if they
+ * come now and then their first tokens come then, and the others wait little longer than beside.
  * While nobody decodes a step is only kept short enough for who comes next. */
 struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts,
                                          int64_t unread);
