@@ -40,7 +40,7 @@
 /* A step is put on the stream so long before the one under way ends, and by so much of what that
  * takes, since times scatter. To wait for less than LAUNCH_LEAST is not worth it. */
 #define LAUNCH_AHEAD 1e-3
-#define LAUNCH_AHEAD_PART 0.1
+#define LAUNCH_AHEAD_PART 0.2
 #define LAUNCH_LEAST 1e-3
 
 static void smooth(double *mean, double value)
