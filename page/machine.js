@@ -62,8 +62,8 @@ const values = name => store.history.map(at => [at.ms, at.metrics[name] ?? 0]);
 
 /* Where the bases are, a row each; nothing where that is one device. */
 function seats() {
-  const titles = ["Base", "Seat", "Device", "State", "Running", "Waiting", "Trainings", "Adapters",
-                  "Memory"];
+  const titles = ["Base", "Seat", "Device", "State", "Running", "Waiting", "Trainings", "Helping",
+                  "Adapters", "Memory"];
   const body = h("tbody");
   const element = h("section.card", h("h2", "Devices"), h("div.scroll",
     h("table", h("thead", h("tr", titles.map(title => h("th", title)))), body)));
@@ -72,7 +72,7 @@ function seats() {
     setHidden(element, all.length < 2);
     keyed(body, all, s => `${s.base}/${s.seat}`, () => h("tr", titles.map(() => h("td"))),
           (row, s) => [s.base, s.seat, s.device, s.state === "failed" ? "lost" : s.state,
-                       s.running, s.waiting, s.trainings, s.adapters,
+                       s.running, s.waiting, s.trainings, s.helping, s.adapters,
                        `${bytes(s.memory_used)} of ${bytes(s.memory)}`]
             .forEach((text, i) => setText(row.children[i], `${text}`)));
   };

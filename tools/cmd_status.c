@@ -54,7 +54,9 @@ static void print_seats(const json_t *seats, size_t n_bases)
                    json_is_true(json_object_get(s, "pinned")) ? ", pinned" : "");
         if (lf_json_real_of(s, "idle_seconds") > 0)
             printf(", idle for %.0f s", lf_json_real_of(s, "idle_seconds"));
-        printf("\n");
+        printf("%s\n", json_integer_value(json_object_get(s, "helping")) > 0
+                           ? ", helps with a training of another"
+                           : "");
     }
 }
 

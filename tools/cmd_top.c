@@ -190,13 +190,14 @@ static json_t *seats_picture(const struct top *t)
         if (base)
             snprintf(of, sizeof of, "%.*s", (int)strcspn(base + 6, "\""), base + 6);
         json_array_append_new(
-            list, json_pack("{s:s, s:s, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "base", of,
-                            "device", name, "ready", s->value > 0, "absent",
+            list, json_pack("{s:s, s:s, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "base",
+                            of, "device", name, "ready", s->value > 0, "absent",
                             of_seat(t, s->labels, "absent") > 0, "running",
                             of_seat(t, s->labels, "requests_live"), "waiting",
                             of_seat(t, s->labels, "requests_waiting"), "tokens_per_second",
                             rate(t, "lorafs_seat_completion_tokens_total", s->labels), "trainings",
-                            of_seat(t, s->labels, "trainings_running"), "adapters",
+                            of_seat(t, s->labels, "trainings_running"), "helping",
+                            of_seat(t, s->labels, "trainings_helped"), "adapters",
                             of_seat(t, s->labels, "adapter_slots_used"), "memory_used_bytes",
                             of_seat(t, s->labels, "device_memory_used_bytes"), "memory_bytes",
                             of_seat(t, s->labels, "device_memory_bytes")));
@@ -296,14 +297,15 @@ static void put_seats(struct lf_buf *out, const json_t *p)
         const char *base = lf_json_text_of(s, "base"), *device = lf_json_text_of(s, "device");
         char name[LF_NAME_MAX + 128];
         if (i == 0)
-            lf_buf_printf(out, "\n%-4s %-28s %8s %8s %8s %8s %8s %15s\n", "SEAT",
+            lf_buf_printf(out, "\n%-4s %-20s %8s %8s %8s %8s %8s %8s %15s\n", "SEAT",
                           several ? "BASE, DEVICE" : "DEVICE", "RUNNING", "WAITING", "TOK/S",
-                          "TRAINING", "ADAPTERS", "MEMORY, GB");
+                          "TRAINING", "HELPING", "ADAPTERS", "MEMORY, GB");
         snprintf(name, sizeof name, "%s%s%s", several ? base : "", several ? ", " : "", device);
-        lf_buf_printf(out, "%-4zu %-28.28s %8.0f %8.0f %8.1f %8.0f %8.0f %6.1f of %5.1f%s\n", i,
-                      name, field(s, "running"), field(s, "waiting"), field(s, "tokens_per_second"),
-                      field(s, "trainings"), field(s, "adapters"),
-                      field(s, "memory_used_bytes") / 1e9, field(s, "memory_bytes") / 1e9,
+        lf_buf_printf(out, "%-4zu %-20.20s %8.0f %8.0f %8.1f %8.0f %8.0f %8.0f %6.1f of %5.1f%s\n",
+                      i, name, field(s, "running"), field(s, "waiting"),
+                      field(s, "tokens_per_second"), field(s, "trainings"), field(s, "helping"),
+                      field(s, "adapters"), field(s, "memory_used_bytes") / 1e9,
+                      field(s, "memory_bytes") / 1e9,
                       json_is_true(json_object_get(s, "ready"))    ? ""
                       : json_is_true(json_object_get(s, "absent")) ? "  away"
                                                                    : "  lost");

@@ -46,6 +46,7 @@ static const struct gauge {
     BYTES("adapter_cache", host_bytes, "Host memory that they take."),
     BYTES("adapter_cache_max", host_bytes_max, "That they may take."),
     INT("trainings_running", trainings, "Jobs in the fused training batch."),
+    INT("trainings_helped", helping, "Trainings of other devices that a device helps with."),
     BYTES("device_memory_used", memory_used, "By this daemon."),
     BYTES("device_memory_peak", memory_peak, "The most that it used."),
     BYTES("device_memory", memory_total, "Of the device."),

@@ -138,12 +138,12 @@ static json_t *seats_json(const struct lf_team *t)
         struct lf_engine_status s;
         lf_engine_status(t->seat[i].engine, &s);
         json_array_append_new(
-            list, json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:b}", "seat", i,
-                            "device", s.device, "state", state_word(&s), "running", s.gen.live,
-                            "waiting", s.waiting, "trainings", s.trainings, "adapters",
-                            s.slots_used, "memory_used", (json_int_t)s.memory_used, "memory",
-                            (json_int_t)(s.part ? s.part : s.memory_total), "idle_seconds",
-                            idle_seconds(&s), "pinned", s.pinned));
+            list, json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:f, s:b}", "seat",
+                            i, "device", s.device, "state", state_word(&s), "running", s.gen.live,
+                            "waiting", s.waiting, "trainings", s.trainings, "helping", s.helping,
+                            "adapters", s.slots_used, "memory_used", (json_int_t)s.memory_used,
+                            "memory", (json_int_t)(s.part ? s.part : s.memory_total),
+                            "idle_seconds", idle_seconds(&s), "pinned", s.pinned));
     }
     return list;
 }

@@ -394,6 +394,7 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
     out->waiting = e->queued;
     out->requests = e->requests;
     out->given = e->given;
+    out->helping = e->helping;
     out->part = e->bytes;
     out->pinned = e->pinned;
     out->loading = e->loading;

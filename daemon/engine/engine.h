@@ -118,6 +118,7 @@ struct lf_engine_status {
     int adapters_host;                         /* in host memory, also those on the device */
     uint64_t host_bytes, host_bytes_max;       /* that they take there, and may */
     int trainings;                             /* that run */
+    int helping;                               /* with trainings of other engines, so many */
     uint64_t memory_used, memory_peak, memory_total; /* of the device, bytes */
     struct lf_memory_plan plan;
     double load_seconds; /* the base */

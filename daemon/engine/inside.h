@@ -210,6 +210,7 @@ struct lf_engine {
     size_t n_unloads, cap_unloads;
     int queued;          /* not background: in the inbox or waiting */
     int requests, given; /* generations; trainings that have not ended, others' too */
+    int helping;         /* of those, others' */
     bool stopping, poked;
     /* Of several bases; stay.c */
     int wanted;                         /* by so many who wait for it */

@@ -31,6 +31,7 @@ enum lf_err lf_engine_lend(struct lf_engine *e, struct lf_replica **out, struct 
     l->next = e->lend_inbox;
     e->lend_inbox = l;
     e->given++;
+    e->helping++;
     return LF_OK;
 }
 
@@ -41,6 +42,7 @@ static void end(struct lf_engine *e, struct lf_lending *l)
     e->room = true;
     lf_lock_auto held = lf_lock(&e->lock);
     e->given--;
+    e->helping--;
 }
 
 static void take_in(struct lf_engine *e)

@@ -47,6 +47,19 @@ grep -q 'seat 1: helps with a training' "$WORK/daemon.log" || fail "seat 1 does 
 paste "$WORK/alone" "$WORK/together" |
     awk '{ d = $1 - $2; if (d > 1e-5 || d < -1e-5) exit 1 }' || fail "they learn otherwise"
 
+# Who helps is seen as long as it does.
+new_adapter long 100000 '"devices": 2'
+put long dataset.jsonl "$WORK/red.jsonl" '?train=1' >/dev/null
+helped() { [ "$(of_seat 0 trainings_helped),$(of_seat 1 trainings_helped)" = "$1" ]; }
+wait_until 60 helped 0,1 || fail "seat 1 is not seen to help"
+wait_until 60 metric_is trainings_running 1 || fail "the training does not begin"
+call GET /v1/bases | grep -q '"seat":0,.*"helping":0,.*"seat":1,.*"helping":1,'
+"$BIN/lorafs" top --url "$URL" --once --json | grep -q '"helping": *1'
+"$BIN/lorafs" status --url "$URL" | grep -q 'seat 1: ready on cpu.*, helps with a training'
+call POST /v1/adapters/long/ctl -d finish >/dev/null
+await long '^ready v1$'
+wait_until 10 helped 0,0 || fail "seat 1 is seen to help yet"
+
 call GET /v1/bases | grep -q '"seats":\[{"seat":0,.*"state":"ready",.*{"seat":1,'
 "$BIN/lorafs" top --url "$URL" --once | grep -c '^[01] .*cpu' | grep -qx 2
 "$BIN/lorafs" status --url "$URL" | grep -q 'seat 1: ready on cpu'
