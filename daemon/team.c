@@ -212,16 +212,17 @@ static int64_t needs(const struct lf_team *t, const struct lf_train_settings *se
     return known ? (int64_t)n.least : 0;
 }
 
-/* Seats that help the one that leads, as many as the training asks for and train nothing: those
- * behind it, as lf_engine_lend wants it. */
-static void borrow(struct lf_team *t, struct lf_training_spec *spec, int leader,
+/* Seats that help the one that leads, so many with it, and train nothing: those behind it, as
+ * lf_engine_lend wants it. Unasked help comes of idle ones alone. */
+static void borrow(struct lf_team *t, struct lf_training_spec *spec, int leader, int devices,
                    const struct lf_route_seat *table)
 {
-    for (int i = leader + 1; i < t->n && spec->n_replicas < spec->settings->devices - 1; i++) {
+    bool asked = spec->settings->devices > 0;
+    for (int i = leader + 1; i < t->n && spec->n_replicas < devices - 1; i++) {
         struct lf_diag why; /* it is not there any more: there is one less */
         struct lf_replica *r;
-        if (table[i].open && table[i].trainings == 0 &&
-            lf_engine_lend(t->seat[i].engine, &r, &why) == LF_OK)
+        bool free = asked ? table[i].open && table[i].trainings == 0 : lf_route_is_idle(&table[i]);
+        if (free && lf_engine_lend(t->seat[i].engine, &r, &why) == LF_OK)
             spec->replicas[spec->n_replicas++] = r;
     }
 }
@@ -236,10 +237,25 @@ static void leave_room(struct lf_route_seat *table, int n, int devices)
         table[i].open = false;
 }
 
+/* The seat that a training comes to, and how many divide its batches; -1: none is open. */
+static int leader_of(const struct lf_team *t, const struct lf_training_spec *spec,
+                     const struct lf_route_seat *table, int *devices)
+{
+    int first;
+    struct lf_route_seat leaders[LF_SEATS_MAX];
+    *devices = spec->settings->devices;
+    if (*devices == 0 && (*devices = lf_route_devices(table, t->n, spec->step_tokens, &first)) > 1)
+        return first;
+    memcpy(leaders, table, sizeof leaders);
+    leave_room(leaders, t->n, *devices);
+    return lf_route_training(leaders, t->n, needs(t, spec->settings));
+}
+
 enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *asked, uint32_t full,
                           int *seat, struct lf_training **out, struct lf_diag *diag)
 {
-    struct lf_route_seat table[LF_SEATS_MAX], leaders[LF_SEATS_MAX];
+    int devices;
+    struct lf_route_seat table[LF_SEATS_MAX];
     struct lf_training_spec with = *asked, *spec = &with;
     bool other = lf_team_has_other(t, full);
     lf_lock_auto held = lf_lock(&t->lock);
@@ -252,13 +268,12 @@ enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *aske
                                    .trainings = s.given,
                                    .spare = spare_of(&s)};
     }
-    memcpy(leaders, table, sizeof leaders);
-    leave_room(leaders, t->n, spec->settings->devices);
-    int i = t->n == 1 ? 0 : lf_route_training(leaders, t->n, needs(t, spec->settings));
+    int i = t->n == 1 ? 0 : leader_of(t, spec, table, &devices);
     if (i < 0 && seat_to_come(t) >= 0)
         i = seat_to_come(t); /* where it waits for its base */
     i = i < 0 ? 0 : i;       /* none is open: a loading one has it wait, others say why not */
-    borrow(t, spec, i, table);
+    if (t->n > 1)
+        borrow(t, spec, i, devices, table);
     if (seat)
         *seat = i;
     return lf_engine_train(t->seat[i].engine, spec, out, diag);

@@ -55,3 +55,15 @@ int lf_route_training(const struct lf_route_seat *seats, int n, int64_t bytes)
             best = i;
     return best;
 }
+
+int lf_route_devices(const struct lf_route_seat *seats, int n, int64_t tokens, int *first)
+{
+    int64_t idle = 0, most = tokens / LF_ROUTE_STEP;
+    for (int i = n; i-- > 0;)
+        if (lf_route_is_idle(&seats[i])) {
+            idle++;
+            *first = i;
+        }
+    idle = idle < most ? idle : most;
+    return idle > 1 ? (int)idle : 1;
+}

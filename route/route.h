@@ -57,4 +57,15 @@ int lf_route_request(const struct lf_route_seat *seats, int n, uint64_t owner, i
  * training waits for others to end. -1: none is open. */
 int lf_route_training(const struct lf_route_seat *seats, int n, int64_t bytes);
 
+/* A training that leaves it open how many devices divide its batches gets idle seats, that train
+ * nothing and answer nobody, as long as a step of `tokens` gives each of them LF_ROUTE_STEP: then
+ * two need little more than half the time of one (docs/benchmarks.md). How many, from 1 on;
+ * *first: of several, the first idle one, which leads. */
+#define LF_ROUTE_STEP 512
+int lf_route_devices(const struct lf_route_seat *seats, int n, int64_t tokens, int *first);
+static inline bool lf_route_is_idle(const struct lf_route_seat *s)
+{
+    return s->open && s->trainings == 0 && s->requests == 0;
+}
+
 #endif

@@ -574,6 +574,14 @@ void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out
     *out = d->report;
 }
 
+int64_t lf_dataset_step_tokens(const struct lf_dataset *d, const struct lf_train_settings *s)
+{
+    struct lf_dataset_report r;
+    lf_dataset_report(d, &r);
+    int64_t batch = s->batch_size < r.rows ? s->batch_size : r.rows;
+    return r.tokens * batch * s->accumulation / r.rows;
+}
+
 int lf_dataset_prompt(const struct lf_dataset *d, int64_t i, const int32_t **ids)
 {
     return (int)place_of(d, i, ids)->n_prompt;

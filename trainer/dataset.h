@@ -109,6 +109,8 @@ uint64_t lf_row_hash(const struct lf_row *r);
 /* The same of row i. */
 uint64_t lf_dataset_hash(const struct lf_dataset *d, int64_t i);
 void lf_dataset_report(const struct lf_dataset *d, struct lf_dataset_report *out);
+/* Tokens of an optimizer step, on average. */
+int64_t lf_dataset_step_tokens(const struct lf_dataset *d, const struct lf_train_settings *s);
 /* For evaluation by generation: the ids before the row's last answer (returns their number, at
  * least 1), and the text of that run, NULL for ready-made ids and without keep_text.
  * Borrowed. */

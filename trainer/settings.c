@@ -84,9 +84,9 @@ const struct lf_setting lf_settings[] = {
                 "sqrt(tokens x width); 0: none"),
     ROW(batch_size, INT, 1, 4096, 16, .help = "rows of a micro-batch"),
     ROW(accumulation, INT, 1, 4096, 1, .help = "micro-batches of an optimizer step"),
-    ROW(devices, INT, 1, LF_SEATS_MAX, 1, LF_SETTING_LEFT_OUT,
+    ROW(devices, COUNT, 1, LF_SEATS_MAX, 1, LF_SETTING_LEFT_OUT,
         .help = "of a daemon with several: so many of those that train nothing else divide the "
-                "rows of each batch among them"),
+                "rows of each batch among them; \"auto\": as many as are idle, where it pays"),
     ROW(steps, INT64, 1, 1e9, 0, .instead_of = "epochs", .help = "optimizer steps"),
     ROW(epochs, RATE, 1e-6, 1e6, 3,
         .help = "passes over the rows; \"auto\": 3, and more of few rows, up to 25, until they "
@@ -169,6 +169,7 @@ static void set_number(struct lf_train_settings *s, const struct lf_setting *t, 
     void *at = field(s, t);
     switch (t->type) {
     case LF_SETTING_INT:
+    case LF_SETTING_COUNT:
     case LF_SETTING_WORD:
         *(int *)at = (int)x;
         break;
@@ -360,14 +361,13 @@ static enum lf_err read_layers(char **at, const struct lf_setting *t, const json
     return *at ? LF_OK : lf_no_memory(diag, "the settings");
 }
 
-static double read_rate(struct lf_json_in *in, const struct lf_setting *t, double otherwise)
+/* A word in the place of a number can only be "auto". */
+static bool is_word(struct lf_json_in *in, const struct lf_setting *t)
 {
     const char *word = json_string_value(json_object_get(in->obj, t->key));
-    if (!word)
-        return lf_json_real(in, t->key, otherwise, t->lo, t->hi);
-    if (strcmp(word, "auto") != 0)
+    if (word && strcmp(word, "auto") != 0)
         in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be a number or \"auto\"", t->key);
-    return 0;
+    return word;
 }
 
 static enum lf_err read_collection(struct lf_train_settings *s, const struct lf_setting *t,
@@ -416,7 +416,11 @@ static void read_setting(struct lf_train_settings *s, const struct lf_setting *t
                                                 : read_text(at, t->key, text, in->diag);
         break;
     case LF_SETTING_RATE:
-        *(double *)at = read_rate(in, t, *(double *)at);
+        *(double *)at = is_word(in, t) ? 0 : lf_json_real(in, t->key, *(double *)at, t->lo, t->hi);
+        break;
+    case LF_SETTING_COUNT:
+        *(int *)at =
+            is_word(in, t) ? 0 : lf_json_int(in, t->key, *(int *)at, (int)t->lo, (int)t->hi);
         break;
     case LF_SETTING_COLUMNS:
     case LF_SETTING_PATTERN:
@@ -648,6 +652,9 @@ static void print_value(struct lf_buf *out, const struct lf_train_settings *s,
     switch (t->type) {
     case LF_SETTING_INT:
         lf_buf_printf(out, "%d", *(const int *)at);
+        break;
+    case LF_SETTING_COUNT:
+        lf_buf_printf(out, *(const int *)at ? "%d" : "\"auto\"", *(const int *)at);
         break;
     case LF_SETTING_INT64:
         lf_buf_printf(out, "%lld", (long long)*(const int64_t *)at);

@@ -66,7 +66,7 @@ struct lf_train_settings {
     /* The batch */
     int batch_size;   /* rows of a micro-batch */
     int accumulation; /* micro-batches of an optimizer step */
-    int devices;      /* that divide its batches' rows, where there are so many */
+    int devices;      /* that divide its batches' rows, where there are so many; 0: auto */
     int64_t steps;    /* optimizer steps; 0: epochs decide */
     double epochs;    /* 0: auto, by the rows (trainer/plan.h) */
     bool shuffle;
@@ -121,6 +121,7 @@ enum lf_setting_type {
     LF_SETTING_NAME,    /* "": none; char[LF_NAME_MAX + 1] */
     LF_SETTING_TEXT,    /* null: none; char * */
     LF_SETTING_RATE,    /* a number, or "auto"; double, 0: auto */
+    LF_SETTING_COUNT,   /* an integer, or "auto"; int, 0: auto */
     LF_SETTING_COLUMNS, /* an object of names, or null; char *, JSON */
     LF_SETTING_PATTERN, /* an object of numbers within the range, or null; char *, JSON */
     LF_SETTING_LAYERS,  /* a list of layers' numbers, or null; char *, JSON */

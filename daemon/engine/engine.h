@@ -257,6 +257,7 @@ struct lf_training_spec {
     struct lf_train_fault fault;                  /* that it is tried again after */
     struct lf_replica *replicas[LF_REPLICAS_MAX]; /* (n_replicas) lent by other engines; taken */
     int n_replicas;
+    int64_t step_tokens;     /* of an optimizer step, on average */
     lf_train_event_fn event; /* all but LF_TRAIN_MICRO and LF_TRAIN_END */
     void (*ended)(void *arg, const struct lf_training_end *end); /* once; the last call */
     void *arg;

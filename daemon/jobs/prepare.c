@@ -158,6 +158,7 @@ static struct lf_training_spec spec_of(const struct lf_jobs *j, const struct pre
                                      .train = p->train,
                                      .eval = p->eval,
                                      .init = p->init,
+                                     .step_tokens = lf_dataset_step_tokens(p->train, &p->settings),
                                      .checkpoint_dir = p->checkpoint_dir,
                                      .checkpoint_seconds = j->d->options.checkpoint_seconds,
                                      .fault = p->tried.fault};

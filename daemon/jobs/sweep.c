@@ -106,6 +106,7 @@ static enum lf_err submit(struct lf_jobs *j, struct lf_sweep_run *run, struct lf
         return lf_fail(diag, LF_E_INVALID, "%s: path too long", run->dir);
     spec.settings = &run->w.settings[t->index];
     spec.eval_at = run->w.rung[t->index];
+    spec.step_tokens = lf_dataset_step_tokens(run->train, spec.settings);
     spec.checkpoint_dir = checkpoint;
     spec.arg = t;
     spec.init = NULL;

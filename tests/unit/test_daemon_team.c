@@ -4,6 +4,7 @@
 #include "daemon/team.h"
 
 #include "core/limits.h"
+#include "route/route.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -284,6 +285,37 @@ static void a_training_on_several_devices_borrows_idle_ones(void **state)
     lf_train_settings_free(&s);
 }
 
+/* "auto": idle seats alone, and so many that each has enough of a step. */
+static void a_training_that_pays_on_several_devices_has_idle_ones(void **state)
+{
+    struct lf_team *t = *state;
+    struct lf_diag diag = {""};
+    struct lf_training *training;
+    struct lf_train_settings s;
+    lf_train_settings_default(&s);
+    struct lf_training_spec spec = {.settings = &s, .step_tokens = 2 * LF_ROUTE_STEP - 1};
+    int seat;
+    assert_int_equal(s.devices, 1);
+    s.devices = 0;
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(engines[seat].helped, 0);
+    engines[seat].given = 0;
+
+    spec.step_tokens = 100 * LF_ROUTE_STEP;
+    engines[1].requests = 1; /* it answers somebody */
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(seat, 0);
+    assert_int_equal(engines[0].helped, 1);
+    assert_int_equal(engines[1].lends, 0);
+    assert_int_equal(engines[2].lends, 1);
+
+    /* The next one finds none idle: it is on one, that with fewest. */
+    assert_int_equal(lf_team_train(t, &spec, 0, &seat, &training, &diag), LF_OK);
+    assert_int_equal(seat, 1);
+    assert_int_equal(engines[1].helped, 0);
+    lf_train_settings_free(&s);
+}
+
 static void what_is_of_all_seats_comes_to_all(void **state)
 {
     struct lf_team *t = *state;
@@ -349,6 +381,7 @@ int main(void)
         TEST(a_lost_seat_takes_no_other_requests_with_it),
         TEST(trainings_are_spread_and_go_on_elsewhere),
         TEST(a_training_on_several_devices_borrows_idle_ones),
+        TEST(a_training_that_pays_on_several_devices_has_idle_ones),
         TEST(what_is_of_all_seats_comes_to_all),
         TEST(a_base_comes_where_there_is_room),
     };

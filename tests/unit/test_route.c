@@ -305,6 +305,27 @@ static void bases_come_in_turn(void **state)
     assert_true(b[1].enters);
 }
 
+static void a_step_is_divided_as_far_as_it_pays(void **state)
+{
+    (void)state;
+    int first = -1;
+    struct lf_route_seat seats[4] = {{.open = true, .trainings = 1},
+                                     {.open = true},
+                                     {.open = true, .requests = 1},
+                                     {.open = true}};
+    assert_int_equal(lf_route_devices(seats, 4, 2 * LF_ROUTE_STEP, &first), 2);
+    assert_int_equal(first, 1);
+    assert_int_equal(lf_route_devices(seats, 4, 2 * LF_ROUTE_STEP - 1, &first), 1);
+    assert_int_equal(lf_route_devices(seats, 4, 100 * LF_ROUTE_STEP, &first), 2);
+    seats[0].trainings = seats[2].requests = 0;
+    assert_int_equal(lf_route_devices(seats, 4, 100 * LF_ROUTE_STEP, &first), 4);
+    assert_int_equal(lf_route_devices(seats, 4, 3 * LF_ROUTE_STEP, &first), 3);
+    assert_int_equal(first, 0);
+    for (int i = 0; i < 4; i++)
+        seats[i].open = false;
+    assert_int_equal(lf_route_devices(seats, 4, 100 * LF_ROUTE_STEP, &first), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_prompt_stays_where_its_pages_are),
         cmocka_unit_test(closed_seats_get_nothing),
         cmocka_unit_test(trainings_go_where_there_is_room),
+        cmocka_unit_test(a_step_is_divided_as_far_as_it_pays),
         cmocka_unit_test(pages_are_known_by_all_before_them),
         cmocka_unit_test(pages_leave_when_others_have_come),
         cmocka_unit_test(those_who_wait_are_bounded_by_key_and_in_all),

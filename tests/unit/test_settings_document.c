@@ -70,6 +70,10 @@ static json_t *described(const struct lf_setting *t)
         return json_pack("{s:[{s:s}, {s:s, s:o, s:o}, {s:s}], s:s}", "anyOf", "const", "auto",
                          "type", "number", "minimum", number(t->lo), "maximum", number(t->hi),
                          "type", "null", "default", "auto");
+    case LF_SETTING_COUNT:
+        return json_pack("{s:[{s:s}, {s:s, s:o, s:o}, {s:s}], s:o}", "anyOf", "const", "auto",
+                         "type", "integer", "minimum", number(t->lo), "maximum", number(t->hi),
+                         "type", "null", "default", number(t->otherwise));
     case LF_SETTING_MODULES:
         return json_pack("{s:[{s:s}, {s:s, s:{s:s}, s:i}, {s:s}], s:s}", "anyOf", "type", "string",
                          "type", "array", "items", "type", "string", "minItems", 1, "type", "null",

@@ -47,8 +47,9 @@ grep -q 'seat 1: helps with a training' "$WORK/daemon.log" || fail "seat 1 does 
 paste "$WORK/alone" "$WORK/together" |
     awk '{ d = $1 - $2; if (d > 1e-5 || d < -1e-5) exit 1 }' || fail "they learn otherwise"
 
-# Who helps is seen as long as it does.
-new_adapter long 100000 '"devices": 2'
+# One whose step is worth it has both where it leaves that to the daemon; who helps is seen as long
+# as it does.
+new_adapter long 100000 '"devices": "auto", "accumulation": 128'
 put long dataset.jsonl "$WORK/red.jsonl" '?train=1' >/dev/null
 helped() { [ "$(of_seat 0 trainings_helped),$(of_seat 1 trainings_helped)" = "$1" ]; }
 wait_until 60 helped 0,1 || fail "seat 1 is not seen to help"
