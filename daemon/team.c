@@ -254,7 +254,7 @@ static int leader_of(const struct lf_team *t, const struct lf_training_spec *spe
 enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *asked, uint32_t full,
                           int *seat, struct lf_training **out, struct lf_diag *diag)
 {
-    int devices;
+    int devices = 1;
     struct lf_route_seat table[LF_SEATS_MAX];
     struct lf_training_spec with = *asked, *spec = &with;
     bool other = lf_team_has_other(t, full);
@@ -272,8 +272,7 @@ enum lf_err lf_team_train(struct lf_team *t, const struct lf_training_spec *aske
     if (i < 0 && seat_to_come(t) >= 0)
         i = seat_to_come(t); /* where it waits for its base */
     i = i < 0 ? 0 : i;       /* none is open: a loading one has it wait, others say why not */
-    if (t->n > 1)
-        borrow(t, spec, i, devices, table);
+    borrow(t, spec, i, devices, table);
     if (seat)
         *seat = i;
     return lf_engine_train(t->seat[i].engine, spec, out, diag);
