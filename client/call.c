@@ -163,11 +163,14 @@ static size_t on_send(char *out, size_t one, size_t n, void *arg)
         n = (size_t)left;
     if (n == 0)
         return 0;
-    ssize_t got = pread(c->spec.body_fd, out, n, (off_t)c->body_off);
+    uint64_t off = c->spec.body_off + c->body_off;
+    ssize_t got = pread(c->spec.body_fd, out, n, (off_t)off);
     if (got <= 0) { /* 0: the file was cut while it was sent */
         c->failed = LF_E_IO;
         return CURL_READFUNC_ABORT;
     }
+    if (c->spec.on_body)
+        c->spec.on_body(c->spec.arg, out, (size_t)got, off);
     c->body_off += (uint64_t)got;
     return (size_t)got;
 }
@@ -410,7 +413,7 @@ bool lf_call_repeats(const struct lf_client_call *c, bool seen)
     bool is_get = strcmp(c->spec.method, "GET") == 0;
     if (c->got > 0 && !c->etag[0])
         return false; /* what follows may be of another file */
-    return !seen || is_get || strcmp(c->spec.method, "PUT") == 0;
+    return !seen || is_get || (strcmp(c->spec.method, "PUT") == 0 && !c->spec.once);
 }
 
 /* The connection's failure, or a gateway's that has no daemon: no word of a daemon's. */

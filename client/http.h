@@ -49,8 +49,9 @@ struct lf_client_spec {
     const char *path;         /* from the root, with its query; nothing in it needs an escape */
     const char *content_type; /* of the body; NULL: application/octet-stream */
     const void *body;         /* body_bytes of it, copied; or */
-    int body_fd;              /* where body is NULL and body_bytes > 0: sent from offset 0 of this
-                                 file, which stays open until the end */
+    int body_fd;              /* where body is NULL and body_bytes > 0: sent from body_off on of
+                                 this file, which stays open until the end */
+    uint64_t body_off;
     uint64_t body_bytes;
     uint64_t range_off, range_bytes; /* Range; range_bytes 0: everything */
     const char *if_match;            /* only while the file has this ETag, else 412; NULL: any */
@@ -59,6 +60,9 @@ struct lf_client_spec {
     bool waits; /* for a daemon that is gone (lf_client_patience), and is made again there when it
                    was lost, if that does no harm: a GET, from where it broke off; a PUT; another
                    one that was not sent yet */
+    bool once;  /* with `waits`: a PUT that must not be seen twice */
+    /* The pieces of a file's body as they are given to the line; off: in the file. NULL: none */
+    void (*on_body)(void *arg, const void *data, size_t n, uint64_t off);
     lf_client_data_fn on_data; /* NULL: the answer is collected for on_done */
     lf_client_done_fn on_done;
     void *arg;

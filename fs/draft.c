@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "fs/outgoing.h"
 #include "fs/request.h"
 #include "fs/limits.h"
 
@@ -31,6 +32,7 @@ void lf_draft_free(struct lf_draft *d)
 {
     if (!d)
         return;
+    lf_outgoing_free(d->out);
     lf_stage_free(d->bytes);
     lf_stage_free(d->incoming);
     free(d);
@@ -52,6 +54,21 @@ struct lf_stage *lf_draft_bytes(const struct lf_node *n)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
+/* What was sent ahead is of no use any more. */
+static void out_drop(struct lf_draft *d)
+{
+    lf_outgoing_free(d->out);
+    d->out = NULL;
+}
+
+/* Bytes from `off` on are about to change. What is being sent goes on: the file is dirty
+ * afterwards, and is sent anew. */
+static void out_change(struct lf_draft *d, uint64_t off)
+{
+    if (d->out && !lf_outgoing_change(d->out, off) && !d->busy)
+        out_drop(d);
+}
+
 bool lf_draft_is_dirty(const struct lf_node *n)
 {
     return n->draft && n->draft->changes != n->draft->sent;
@@ -67,6 +84,7 @@ static void draft_changed(struct lf_draft *d)
 enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n)
 {
     struct lf_draft *d = n->draft;
+    out_change(d, 0);
     enum lf_err rc =
         d->bytes ? lf_stage_truncate(d->bytes, 0) : lf_stage_new(&d->bytes, &fs->stages);
     if (rc != LF_OK)
@@ -81,6 +99,7 @@ enum lf_err lf_draft_empty(struct lf_fs *fs, struct lf_node *n)
 
 enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes, uint64_t off)
 {
+    out_change(n->draft, off);
     enum lf_err rc = lf_stage_write(n->draft->bytes, data, n_bytes, off);
     draft_changed(n->draft); /* also after a failure: a part may be there */
     if (rc != LF_OK)
@@ -90,6 +109,7 @@ enum lf_err lf_draft_write(struct lf_node *n, const void *data, size_t n_bytes, 
 
 enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes)
 {
+    out_change(n->draft, bytes);
     enum lf_err rc = lf_stage_truncate(n->draft->bytes, bytes);
     if (rc == LF_OK)
         draft_changed(n->draft);
@@ -126,6 +146,28 @@ void lf_draft_tell(struct lf_fs *fs, struct lf_node *n)
     adapter->told_ns = now;
     if (goes_on)
         tell(fs, adapter, "?writing=1");
+}
+
+/* What is to be sent in parts; LF_E_NO_MEMORY. */
+static enum lf_err out_get(struct lf_fs *fs, struct lf_draft *d, const char *adapter)
+{
+    if (d->out && !lf_outgoing_is_for(d->out, adapter))
+        out_drop(d);
+    if (!d->out)
+        d->out = lf_outgoing_new(fs->client, adapter, d->bytes);
+    return d->out ? LF_OK : LF_E_NO_MEMORY;
+}
+
+void lf_draft_ahead(struct lf_fs *fs, struct lf_node *n)
+{
+    struct lf_draft *d = n->draft;
+    struct lf_place place;
+    if (n->kind != LF_KIND_UPLOAD || !n->linked || d->busy || d->broken != LF_OK ||
+        lf_stage_bytes(d->bytes) <= LF_WHOLE_BYTES_MAX)
+        return;
+    lf_node_place(n, &place);
+    if (out_get(fs, d, place.owner) == LF_OK)
+        lf_outgoing_more(d->out);
 }
 
 /* ---- Both ways ------------------------------------------------------------------------------- */
@@ -226,24 +268,36 @@ void lf_draft_load(struct lf_transfer *t, lf_op_step then)
 
 static void send_step(struct lf_op *op, enum lf_err rc);
 
+static const char *why_not(const struct lf_op *op, enum lf_err rc)
+{
+    const struct lf_outgoing *out = op->node->draft->out;
+    if (rc == LF_E_INTERRUPTED)
+        return lf_err_name(rc);
+    if (out)
+        return lf_outgoing_why(out);
+    return op->answer && op->answer->diag ? op->answer->diag->text : lf_err_name(rc);
+}
+
 static void send_done(struct lf_op *op, enum lf_err rc)
 {
     struct lf_draft *d = op->node->draft;
     const struct lf_transfer *t = transfer(op);
     if (rc == LF_E_IO && d->bytes && d->changes != t->changes) {
+        out_drop(d);
         d->busy = false; /* another writer has cut it meanwhile: as it is now */
         send_step(op, LF_OK);
         return;
     }
     if (rc == LF_E_IO && d->emptied && d->sent == t->changes) {
+        out_drop(d);
         idle(d); /* and these bytes the daemon has seen before */
         use_end(op, d->verdict);
         return;
     }
     if (rc != LF_OK)
         lf_log(LF_LOG_INFO, "fs", "%s/%s is not taken: %s", t->to.owner, t->to.rel,
-               rc != LF_E_INTERRUPTED && op->answer && op->answer->diag ? op->answer->diag->text
-                                                                        : lf_err_name(rc));
+               why_not(op, rc));
+    out_drop(d);
     d->sent = t->changes;
     d->verdict = rc;
     d->emptied = false;
@@ -267,7 +321,10 @@ static void send_step(struct lf_op *op, enum lf_err rc)
                         : t->train                 ? "?train=1&quiet=1"
                         : lf_space_is_rows(&t->to) ? "?quiet=1"
                                                    : "";
+    bool large = rc == LF_OK && lf_stage_bytes(d->bytes) > LF_WHOLE_BYTES_MAX;
     rc = rc ?: d->broken ?: lf_url_file(url, &t->to, query);
+    if (rc == LF_OK && large)
+        rc = out_get(op->fs, d, t->to.owner);
     if (rc != LF_OK) {
         use_end(op, rc);
         return;
@@ -275,6 +332,11 @@ static void send_step(struct lf_op *op, enum lf_err rc)
     d->busy = true;
     t->changes = d->changes;
     op->answer = NULL;
+    if (large) {
+        lf_outgoing_finish(d->out, url, op, send_done);
+        return;
+    }
+    out_drop(d);
     struct lf_client_spec spec = {.method = "PUT",
                                   .path = url,
                                   .body_fd = lf_stage_fd(d->bytes),

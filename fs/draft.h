@@ -23,6 +23,9 @@
  * to the end of the handle (struct lf_handle, steady); of a file that was not there before, those
  * that are here.
  *
+ * A file that is large, and is written from one end to the other, is sent while it is written
+ * (fs/outgoing.h); its close has the daemon take it in.
+ *
  * A LOCAL file is a draft that is never sent and stays until it is removed.
  */
 #ifndef LF_FS_DRAFT_H
@@ -33,6 +36,7 @@
 struct lf_draft {
     struct lf_stage *bytes;    /* NULL: not here yet, the daemon's are the file's */
     struct lf_stage *incoming; /* being fetched */
+    struct lf_outgoing *out;   /* parts of `bytes` that were sent; or NULL */
     uint64_t changes;          /* counts writes and settings of the size */
     uint64_t sent;             /* `changes` of what the daemon saw last */
     uint64_t trained;          /* `changes` of what training was started with */
@@ -66,6 +70,8 @@ enum lf_err lf_draft_truncate(struct lf_node *n, uint64_t bytes) LF_MUST_CHECK;
 /* Something is written to the node, and will be for a while: the daemon is told, now and then, so
  * that a training waits for it. */
 void lf_draft_tell(struct lf_fs *fs, struct lf_node *n);
+/* After a write: what is here of a large file is sent ahead of its close. */
+void lf_draft_ahead(struct lf_fs *fs, struct lf_node *n);
 bool lf_draft_is_dirty(const struct lf_node *n);
 
 /* An operation that moves the bytes of its node's draft. */

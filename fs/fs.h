@@ -3,6 +3,7 @@
  *     space, stage, timer     names and kinds; written bytes; timers
  *     node                    what the kernel holds by number
  *     wait, request           operations that wait; what they request of the daemon
+ *     outgoing                large files on their way to it
  *     snapshot                the daemon's tree, kept for a moment
  *     draft, removal          files on their way to the daemon; names on their way out
  *     attr, feed, ahead       what a name is; streams; files that are read

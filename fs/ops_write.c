@@ -84,7 +84,9 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     }
     lf_draft_tell(lf_ops_fs(req), h->node);
     if (lf_draft_bytes(h->node)) {
-        reply_write(req, write_draft(h->node, fi->flags, data, size, (uint64_t)off), size);
+        enum lf_err rc = write_draft(h->node, fi->flags, data, size, (uint64_t)off);
+        lf_draft_ahead(lf_ops_fs(req), h->node);
+        reply_write(req, rc, size);
         return;
     }
     struct writing *w = lf_op_new(&lf_ops_fs(req)->waits, req, h->node, sizeof *w);

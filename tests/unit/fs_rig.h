@@ -22,13 +22,14 @@
 
 struct lf_client_call {
     char method[8], path[256];
-    char body[256]; /* NUL-terminated */
+    char body[256]; /* NUL-terminated; of a larger one nothing */
     bool waits;
     uint64_t range_off, range_bytes;
     char if_match[64]; /* "": any */
     lf_client_data_fn on_data;
     lf_client_done_fn on_done;
     void *arg;
+    struct lf_client_spec spec; /* without its text */
     bool resumed;
     struct lf_client_call *next;
 };
@@ -48,11 +49,13 @@ enum lf_err lf_client_start(struct lf_client_call **out, struct lf_client *h,
     assert_non_null(c);
     snprintf(c->method, sizeof c->method, "%s", spec->method);
     snprintf(c->path, sizeof c->path, "%s", spec->path);
-    assert_in_range(spec->body_bytes, 0, sizeof c->body - 1);
-    if (spec->body)
+    c->spec = *spec;
+    if (spec->body) {
+        assert_in_range(spec->body_bytes, 0, sizeof c->body - 1);
         memcpy(c->body, spec->body, spec->body_bytes);
-    else if (spec->body_bytes > 0)
+    } else if (spec->body_bytes > 0 && spec->body_bytes < sizeof c->body) {
         assert_int_equal(pread(spec->body_fd, c->body, spec->body_bytes, 0), spec->body_bytes);
+    }
     c->waits = spec->waits;
     c->range_off = spec->range_off;
     c->range_bytes = spec->range_bytes;

@@ -26,9 +26,8 @@ FOLDERS = {
 # Floors of a folder, from the ground up: a file may include headers of its own floor and of
 # those below. ops_read.c is on the floor of ops.h.
 FLOORS = {
-    "fs": ["space", "stage", "timer", "node", "wait", "request", "snapshot", "fs", "draft",
-           "removal", "attr", "feed", "ahead", "handle", "ops",
-           "mount"],
+    "fs": ["space", "stage", "timer", "node", "wait", "request", "outgoing", "snapshot", "fs",
+           "draft", "removal", "attr", "feed", "ahead", "handle", "ops", "mount"],
 }
 
 # Files that call each other in a circle. Each by its nature, and none may join.

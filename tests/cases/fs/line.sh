@@ -89,3 +89,21 @@ read_through_cut() {
 costs read_through_cut
 # Under way at the cut is at most what the mount has ahead, and what sockets hold.
 [ $DOWN -le $((bytes + (20 << 20))) ] || fail "$DOWN bytes came for $bytes"
+
+# The same the other way: it is sent while it is written, goes on after a cut, and is taken in once.
+# (What the daemon had not read when the line was cut is sent again: what sockets hold.)
+write_through_cut() {
+    cut_after $((bytes / 2))
+    cp "$WORK/rows" "$MODEL/large/dataset.jsonl" &
+    await_cut
+    kill -0 $! && line heal
+    wait $!
+}
+up=$(line_count 2)
+puts=$(requests PUT '/v1/adapters/{name}/files/{path*}')
+write_through_cut
+up=$(($(line_count 2) - up))
+near /v1/adapters/large/files/dataset.jsonl | cmp - "$WORK/rows"
+[ $up -le $((bytes + (12 << 20))) ] || fail "$up bytes went for $bytes"
+[ "$(requests PUT '/v1/adapters/{name}/files/{path*}')" = $((puts + 1)) ]
+[ -z "$(ls "$DATA/incoming")" ]
