@@ -391,7 +391,7 @@ void lf_engine_status(struct lf_engine *e, struct lf_engine_status *out)
     lf_lock_auto held = lf_lock(&e->lock);
     *out = e->status;
     out->state = e->state;
-    out->waiting = e->queued;
+    out->waiting = e->queued + e->wanted;
     out->requests = e->requests;
     out->given = e->given;
     out->helping = e->helping;

@@ -109,7 +109,7 @@ struct lf_engine_status {
     char device[128];        /* its name */
     const char *device_word; /* "cuda"; NULL until it is open */
     enum lf_dtype act;       /* what it computes in */
-    int waiting;             /* generations without a sequence yet */
+    int waiting;             /* generations without a sequence yet, and who waits for the base */
     int requests;            /* generations, also in the background, that have not ended */
     int given;               /* trainings, likewise */
     struct lf_gen_status gen;

@@ -461,6 +461,21 @@ void lf_jobs_score(struct lf_jobs *j, const char *name)
     lf_scorer_request(j, v.record.id, v.record.current, false);
 }
 
+/* The first whose base is on a device, else the first of all: bases come and go less often. With
+ * the lock held. */
+static struct lf_scoring *take_next(struct lf_jobs *j)
+{
+    struct lf_scoring **at = &j->scorings;
+    while (*at && lf_team_state(lf_team_for(j->d, (*at)->adapter_id)) == LF_ENGINE_ABSENT)
+        at = &(*at)->next;
+    at = *at ? at : &j->scorings;
+    struct lf_scoring *x = *at;
+    *at = x->next;
+    if (!*at)
+        j->scorings_end = at;
+    return x;
+}
+
 void *lf_scorer_main(void *arg)
 {
     struct lf_jobs *j = arg;
@@ -470,14 +485,7 @@ void *lf_scorer_main(void *arg)
         pthread_mutex_lock(&j->lock);
         while (!j->scorings && !j->closing)
             pthread_cond_wait(&j->asked, &j->lock);
-        struct lf_scoring *x = j->scorings;
-        if (j->closing)
-            x = NULL;
-        if (x) {
-            j->scorings = x->next;
-            if (!j->scorings)
-                j->scorings_end = &j->scorings;
-        }
+        struct lf_scoring *x = j->closing ? NULL : take_next(j);
         pthread_mutex_unlock(&j->lock);
         if (!x)
             return NULL;
