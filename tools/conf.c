@@ -35,8 +35,8 @@ static const char *const options[] = {
     "slots", "slurm", "slurm-tasks", "socket", "speculate", "spread", "staging", "stop",
     "store-seconds", "svg", "system", "targets", "temperature", "tensorboard", "test-percent",
     "test-rows", "text", "threads", "timeout", "tls-cert", "tls-key", "tokens", "top-k", "top-p",
-    "train-rows", "train-share", "train-tokens", "url", "users", "version", "vocabulary", "waiting",
-    "warmup", "watch", NULL};
+    "train-rows", "train-share", "train-tokens", "url", "users", "version", "vocabulary", "wait",
+    "waiting", "warmup", "watch", NULL};
 static const char *const sections[] = {
     "backup", "bench", "bench serve", "cancel", "chat", "cp", "create", "diff", "eval", "export",
     "finish", "fsck", "generate", "import", "key add", "key list", "key revoke", "land prepare",
