@@ -20,9 +20,9 @@
 #define LOOK_NS 50000000 /* between looks at a child that starts or stops */
 #define STOP_SECONDS 60  /* for its checkpoints; then it is killed */
 
-static const char *const option_names[] = {"device",       "quant",     "threads",   "cpu_products",
-                                           "memory",       "slots",     "kv_tokens", "batch_tokens",
-                                           "train_tokens", "log_level", NULL};
+static const char *const option_names[] = {
+    "device",    "quant",        "threads",      "cpu_products", "memory",     "slots",
+    "kv_tokens", "batch_tokens", "train_tokens", "log_level",    "base_cycle", NULL};
 
 enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 {
@@ -37,15 +37,17 @@ enum lf_err lf_host_options_check(const json_t *options, struct lf_diag *diag)
 
 /* ---- The child ------------------------------------------------------------------------------- */
 
+#define WORD_BYTES (LF_NAME_MAX + 1 + LF_PATH_MAX) /* NAME=DIR */
+
 struct command_line {
-    char text[LF_DAEMON_ARGS_MAX][LF_PATH_MAX];
+    char text[LF_DAEMON_ARGS_MAX][WORD_BYTES];
     char *argv[LF_DAEMON_ARGS_MAX + 1];
     int n;
 };
 
 static void add(struct command_line *c, const char *word)
 {
-    snprintf(c->text[c->n], LF_PATH_MAX, "%s", word);
+    snprintf(c->text[c->n], WORD_BYTES, "%s", word);
     c->argv[c->n] = c->text[c->n];
     c->argv[++c->n] = NULL;
 }
@@ -60,15 +62,25 @@ static void add_option(struct command_line *c, const char *name, const char *val
     add(c, value);
 }
 
-static void make_command(struct command_line *c, const struct lf_host *h, const char *base,
-                         const char *data, const json_t *options, const char *device)
+/* By the name that the study has for it. */
+static void add_base(struct command_line *c, const struct lf_study_base *b)
+{
+    char word[WORD_BYTES];
+    snprintf(word, sizeof word, "%s=%s", b->name, b->dir);
+    add_option(c, "base", word);
+}
+
+static void make_command(struct command_line *c, const struct lf_host *h,
+                         const struct lf_study_base *bases, int n, const char *data,
+                         const json_t *options, const char *device)
 {
     const char *key;
     json_t *value;
     add(c, "lorafs");
     add(c, "serve");
     add(c, "--no-tcp");
-    add_option(c, "base", base);
+    for (int i = 0; i < n; i++)
+        add_base(c, &bases[i]);
     add_option(c, "data", data);
     add_option(c, "socket", h->socket);
     if (device)
@@ -187,8 +199,8 @@ static enum lf_err check_host(struct lf_host *h, struct lf_diag *diag)
     return lf_fail(diag, LF_E_IO, "the daemon ended: %s", words);
 }
 
-enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
-                          const json_t *options, const char *device,
+enum lf_err lf_host_start(struct lf_host *h, const struct lf_study_base *bases, int n,
+                          const char *data, const json_t *options, const char *device,
                           const volatile sig_atomic_t *stop, struct lf_diag *diag)
 {
     *h = (struct lf_host){0};
@@ -198,7 +210,7 @@ enum lf_err lf_host_start(struct lf_host *h, const char *base, const char *data,
         rc = lf_fail(diag, LF_E_INVALID, "%.80s...: the path is too long", data);
     rc = rc ?: place_socket(h, data, diag);
     if (rc == LF_OK) {
-        make_command(c, h, base, data, options, device);
+        make_command(c, h, bases, n, data, options, device);
         rc = spawn(h, c, diag);
     }
     free(c);

@@ -16,7 +16,7 @@
 #define LF_TABLE_BYTES_MAX (16u << 20)     /* published scores, as CSV */
 #define LF_SOCKET_BYTES_MAX 100            /* a unix socket's path has 107 */
 #define LF_DAEMON_LOG_MAX (64 << 20)       /* read of a daemon's log, for why it died */
-#define LF_DAEMON_ARGS_MAX 64              /* of a daemon's command line */
+#define LF_DAEMON_ARGS_MAX 96              /* of a daemon's command line */
 #define LF_DEATHS_MAX 3 /* of a base's daemon, without a cell that ended in between */
 
 #endif

@@ -39,6 +39,8 @@ struct study_run {
     double seconds_before;          /* of earlier runs */
     int measured;                   /* tasks whose features are known */
     struct lf_tokenizer *tokenizer; /* that they are measured with */
+    bool here[LF_LAND_BASES_MAX];   /* bases that the daemon has, of those whose turn it is */
+    int n_here;
     int deaths;
     char (*test)[LF_SHA256_HEX]; /* (tasks) digests of the rows that are scored */
 };
@@ -250,12 +252,23 @@ static bool measure_next(struct study_run *r)
 
 /* ---- A cell at the daemon -------------------------------------------------------------------- */
 
-/* The adapter's name: a daemon of the study's own holds nothing else. */
+/* The adapter's name: a daemon of the study's own holds nothing else, and mostly has one base. */
 static void adapter_name(char out[LF_PATH_MAX], const struct study_run *r, const struct lf_cell *c)
 {
-    const char *variant = r->s->variants[c->variant].name;
-    snprintf(out, LF_PATH_MAX, "%s%s%s%s%s", r->o->remote.url ? r->s->name : "",
-             r->o->remote.url ? "." : "", r->f->tasks[c->task], variant[0] ? "." : "", variant);
+    bool remote = r->o->remote.url, several = r->n_here > 1;
+    const char *base = r->s->bases[c->base].name, *variant = r->s->variants[c->variant].name;
+    snprintf(out, LF_PATH_MAX, "%s%s%s%s%s%s%s", remote ? r->s->name : "", remote ? "." : "",
+             several ? base : "", several ? "." : "", r->f->tasks[c->task], variant[0] ? "." : "",
+             variant);
+}
+
+/* What it trains with, and on which base. Yours. */
+static json_t *adapter_settings(const struct study_run *r, const struct lf_cell *c)
+{
+    json_t *own = json_copy(c->settings);
+    if (own && r->n_here > 1)
+        json_object_set_new(own, "base", json_string(r->s->bases[c->base].name));
+    return own;
 }
 
 static enum lf_err cell_call(struct study_run *r, const struct lf_cell *c, json_t **out,
@@ -286,10 +299,11 @@ static enum lf_err submit(struct study_run *r, struct lf_cell *c, struct lf_diag
     char name[LF_PATH_MAX];
     adapter_name(name, r, c);
     json_auto_t *made = NULL, *put = NULL, *body = json_pack("{s:s}", "name", name);
+    json_auto_t *settings = adapter_settings(r, c);
     enum lf_err rc = lf_remote_json(r->remote, &made, "POST", "/v1/adapters", body, diag);
     if (rc == LF_E_EXISTS)
         rc = LF_OK;
-    rc = rc ?: cell_call(r, c, &put, "PUT", "/files/config.json", c->settings, diag);
+    rc = rc ?: cell_call(r, c, &put, "PUT", "/files/config.json", settings, diag);
     rc = rc ?: cell_upload(r, c, "test.jsonl", "/files/eval.jsonl", diag);
     rc = rc ?: cell_upload(r, c, "train.jsonl", "/files/dataset.jsonl?train=1", diag);
     if (rc == LF_OK) {
@@ -367,31 +381,34 @@ static enum lf_err look_at(struct study_run *r, struct lf_cell *c, double *speed
     return LF_OK;
 }
 
-/* ---- A base ---------------------------------------------------------------------------------- */
+/* ---- A daemon ----------------------------------------------------------------------------------
+ */
 
-/* The base's next cell behind `c` (NULL: the first); NULL: there is no more. */
-static struct lf_cell *next_of(const struct study_run *r, int base, struct lf_cell *c)
+/* The next cell, of the bases that are here, behind `c` (NULL: the first), base by base, so that a
+ * daemon that has few of them at a time has what is of one together. NULL: there is no more. */
+static struct lf_cell *next_of(const struct study_run *r, const struct lf_cell *c)
 {
-    const struct lf_cell *end = r->f->cells + r->f->n_tasks * r->f->n_columns;
-    for (c = c ? c + 1 : r->f->cells; c < end; c++)
-        if (c->base == base)
-            return c;
+    const struct lf_grid *f = r->f;
+    int at = c ? (int)(c - f->cells) : -1; /* [task][column] */
+    int column = c ? at % f->n_columns : 0, task = c ? at / f->n_columns + 1 : 0;
+    for (; column < f->n_columns; column++, task = 0)
+        if (task < f->n_tasks && r->here[lf_grid_cell(f, column, 0)->base])
+            return lf_grid_cell(f, column, task);
     return NULL;
 }
 
-static int count_base(const struct study_run *r, int base, bool (*is)(const struct lf_cell *c))
+static int count_open(const struct study_run *r)
 {
     int n = 0;
-    for (struct lf_cell *c = NULL; (c = next_of(r, base, c));)
-        n += is(c);
+    for (struct lf_cell *c = NULL; (c = next_of(r, c));)
+        n += is_open(c);
     return n;
 }
 
-static enum lf_err fail_base(struct study_run *r, int base, const char *reason,
-                             struct lf_diag *diag)
+static enum lf_err fail_all(struct study_run *r, const char *reason, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    for (struct lf_cell *c = NULL; rc == LF_OK && (c = next_of(r, base, c));)
+    for (struct lf_cell *c = NULL; rc == LF_OK && (c = next_of(r, c));)
         if (is_open(c))
             rc = cell_end(r, c, LF_CELL_FAILED, reason, diag);
     return rc;
@@ -404,20 +421,22 @@ static bool is_away(enum lf_err rc)
            rc == LF_E_DEVICE_LOST || rc == LF_E_OVERLOADED;
 }
 
-/* One look at all cells of the base that the daemon has, and more for it where there is room. */
-static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *diag)
+/* One look at all cells that the daemon has, and more for it where a base has room. */
+static enum lf_err look_round(struct study_run *r, struct lf_diag *diag)
 {
-    int n = count_base(r, base, in_flight);
+    int n[LF_LAND_BASES_MAX] = {0}; /* of each base, at the daemon */
     double speed = 0;
     enum lf_err rc = LF_OK;
-    for (struct lf_cell *c = NULL; rc == LF_OK && (c = next_of(r, base, c));) {
+    for (struct lf_cell *c = NULL; (c = next_of(r, c));)
+        n[c->base] += in_flight(c);
+    for (struct lf_cell *c = NULL; rc == LF_OK && (c = next_of(r, c));) {
         struct lf_diag why = {""};
         enum lf_err bad = LF_OK;
         if (in_flight(c)) {
             bad = look_at(r, c, &speed, &why);
-        } else if (c->state == LF_CELL_WAITING && n < r->s->fused) {
+        } else if (c->state == LF_CELL_WAITING && n[c->base] < r->s->fused) {
             bad = submit(r, c, &why);
-            n += bad == LF_OK;
+            n[c->base] += bad == LF_OK;
         }
         if (is_away(bad))
             rc = lf_fail(diag, bad, "%s", why.text);
@@ -430,19 +449,19 @@ static enum lf_err look_round(struct study_run *r, int base, struct lf_diag *dia
 }
 
 /* Everything that was with the daemon is sent again, for it to say what it has. */
-static void forget_flights(struct study_run *r, int base)
+static void forget_flights(struct study_run *r)
 {
-    for (struct lf_cell *c = NULL; (c = next_of(r, base, c));)
+    for (struct lf_cell *c = NULL; (c = next_of(r, c));)
         if (in_flight(c))
             c->state = LF_CELL_WAITING;
 }
 
-/* Until all cells of the base ended. LF_E_UNREACHABLE and the like: the daemon is away. */
-static enum lf_err watch(struct study_run *r, int base, struct lf_diag *diag)
+/* Until all cells of its bases ended. LF_E_UNREACHABLE and the like: the daemon is away. */
+static enum lf_err watch(struct study_run *r, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
-    while (rc == LF_OK && count_base(r, base, is_open) > 0) {
-        rc = look_round(r, base, diag);
+    while (rc == LF_OK && count_open(r) > 0) {
+        rc = look_round(r, diag);
         if (rc == LF_OK && !measure_next(r))
             lf_clock_sleep(POLL_NS);
     }
@@ -457,64 +476,79 @@ static void ask_device(struct study_run *r)
         snprintf(r->f->device, sizeof r->f->device, "%s", lf_json_text_of(info, "device"));
 }
 
-static enum lf_err connect_to(struct study_run *r, const struct lf_remote_options *at, int base,
-                              struct lf_diag *diag)
+/* Of the bases, those that the daemon has are here. LF_E_BASE_DIFFERS: it has none of them. */
+static enum lf_err connect_to(struct study_run *r, const struct lf_remote_options *at,
+                              const struct lf_study_base *bases, int n, struct lf_diag *diag)
 {
     json_auto_t *answer = NULL;
+    size_t i;
+    json_t *there;
     lf_remote_free(r->remote);
     r->remote = NULL;
+    r->n_here = 0;
+    memset(r->here, 0, sizeof r->here);
     enum lf_err rc = lf_remote_new(&r->remote, at, diag);
     rc = rc ?: lf_remote_json(r->remote, &answer, "GET", "/v1/bases", NULL, diag);
-    const json_t *first = json_array_get(json_object_get(answer, "bases"), 0);
-    const char *name = first ? lf_json_text_of(first, "name") : "no base";
-    if (rc == LF_OK && strcmp(name, r->s->bases[base].name) != 0)
-        rc = lf_fail(diag, LF_E_BASE_DIFFERS, "that daemon serves %s", name);
-    if (rc == LF_OK)
-        ask_device(r);
-    return rc;
+    if (rc != LF_OK)
+        return rc;
+    const char *name = "no base";
+    json_array_foreach(json_object_get(answer, "bases"), i, there) {
+        name = lf_json_text_of(there, "name");
+        for (const struct lf_study_base *b = bases; b < bases + n; b++)
+            if (strcmp(b->name, name) == 0) {
+                r->here[b - r->s->bases] = true;
+                r->n_here++;
+            }
+    }
+    if (r->n_here == 0)
+        return lf_fail(diag, LF_E_BASE_DIFFERS,
+                       "that daemon serves %s, which is no base of this "
+                       "study",
+                       name);
+    ask_device(r);
+    return LF_OK;
 }
 
-/* A daemon of our own, started again where it dies. */
-static enum lf_err run_base(struct study_run *r, int base, struct lf_diag *diag)
+/* A daemon of our own for these bases, started again where it dies. */
+static enum lf_err run_bases(struct study_run *r, const struct lf_study_base *b, int n,
+                             struct lf_diag *diag)
 {
     char data[LF_PATH_MAX];
+    const char *name = n > 1 ? "together" : b->name;
     struct lf_diag why = {""};
-    const struct lf_study_base *b = &r->s->bases[base];
-    enum lf_err rc = lf_grid_path(data, r->f, diag, "daemons/%s", b->name);
+    enum lf_err rc = lf_grid_path(data, r->f, diag, "daemons/%s", name);
     r->deaths = 0;
-    while (rc == LF_OK && count_base(r, base, is_open) > 0) {
+    r->n_here = n;
+    for (int i = 0; i < r->s->n_bases; i++)
+        r->here[i] = r->s->bases + i >= b && r->s->bases + i < b + n;
+    while (rc == LF_OK && count_open(r) > 0) {
         enum lf_err bad =
-            lf_host_start(&r->host, b->dir, data, r->s->daemon, r->o->device, r->o->stop, &why);
+            lf_host_start(&r->host, b, n, data, r->s->daemon, r->o->device, r->o->stop, &why);
         const struct lf_remote_options at = {.url = r->host.socket};
         bool answered = bad == LF_OK;
-        bad = bad ?: connect_to(r, &at, base, &why) ?: watch(r, base, &why);
+        bad = bad ?: connect_to(r, &at, b, n, &why) ?: watch(r, &why);
         bool again = bad != LF_OK && is_away(bad) && answered && ++r->deaths < LF_DEATHS_MAX;
         lf_host_stop(&r->host);
         if (again) {
-            lf_show_note(&r->show, true, "%s: %s; its daemon is started again", b->name, why.text);
+            lf_show_note(&r->show, true, "%s: %s; its daemon is started again", name, why.text);
             bad = LF_OK;
         }
-        forget_flights(r, base);
+        forget_flights(r);
         if (bad == LF_E_INTERRUPTED || bad == LF_E_NO_SPACE)
             rc = lf_fail(diag, bad, "%s", why.text);
         else if (bad != LF_OK)
-            rc = fail_base(r, base, why.text, diag);
+            rc = fail_all(r, why.text, diag);
     }
     return rc;
 }
 
-/* The daemon that the user named: the base that it has. */
+/* The daemon that the user named: the bases that it has. */
 static enum lf_err run_remote(struct study_run *r, struct lf_diag *diag)
 {
     struct lf_diag why = {""};
-    for (int b = 0; b < r->s->n_bases; b++) {
-        enum lf_err rc = connect_to(r, &r->o->remote, b, &why);
-        if (rc == LF_E_BASE_DIFFERS)
-            continue;
-        rc = rc ?: watch(r, b, &why);
-        return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
-    }
-    return lf_fail(diag, LF_E_BASE_DIFFERS, "%s, which is no base of this study", why.text);
+    enum lf_err rc = connect_to(r, &r->o->remote, r->s->bases, r->s->n_bases, &why);
+    rc = rc ?: watch(r, &why);
+    return rc == LF_OK ? rc : lf_fail(diag, rc, "%s", why.text);
 }
 
 /* ---- By Slurm -------------------------------------------------------------------------------- */
@@ -594,9 +628,11 @@ static enum lf_err run_all(struct study_run *r, struct lf_diag *diag)
         rc = run_remote(r, diag);
     else if (rc == LF_OK && r->o->slurm)
         rc = run_slurm(r, diag);
+    else if (rc == LF_OK && r->s->together)
+        rc = run_bases(r, r->s->bases, r->s->n_bases, diag);
     else
         for (int b = 0; b < r->s->n_bases && rc == LF_OK; b++)
-            rc = run_base(r, b, diag);
+            rc = run_bases(r, &r->s->bases[b], 1, diag);
     while (rc == LF_OK && measure_next(r))
         rc = stopped(r, diag);
     return rc;

@@ -201,6 +201,9 @@ static enum lf_err read_variants(struct lf_study *s, struct lf_diag *diag)
 static enum lf_err check_cells(const struct lf_study *s, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
+    if (s->together && s->n_bases > LF_BASES_MAX)
+        return lf_fail(diag, LF_E_TOO_BIG, "%d bases \"together\": a daemon has %d at most",
+                       s->n_bases, LF_BASES_MAX);
     if (s->n_bases * s->n_variants > LF_LAND_BASES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "%d bases of %d variants: at most %d columns",
                        s->n_bases, s->n_variants, LF_LAND_BASES_MAX);
@@ -225,9 +228,9 @@ static enum lf_err check_cells(const struct lf_study *s, struct lf_diag *diag)
 
 static enum lf_err read_head(struct lf_study *s, const char *path, struct lf_diag *diag)
 {
-    static const char *const known[] = {"name",     "title", "bases",     "data",
-                                        "tasks",    "rows",  "eval_rows", "settings",
-                                        "variants", "fused", "daemon",    NULL};
+    static const char *const known[] = {"name",   "title",     "bases",    "data",     "tasks",
+                                        "rows",   "eval_rows", "settings", "variants", "fused",
+                                        "daemon", "together",  NULL};
     enum lf_err rc = json_is_object(s->file)
                          ? lf_json_only(s->file, known, diag)
                          : lf_fail(diag, LF_E_INVALID, "a study is a JSON object");
@@ -238,6 +241,7 @@ static enum lf_err read_head(struct lf_study *s, const char *path, struct lf_dia
     s->title = lf_json_str(&in, "title", s->name);
     s->settings = lf_json_object(&in, "settings");
     s->daemon = lf_json_object(&in, "daemon");
+    s->together = lf_json_bool(&in, "together", false);
     s->fused = lf_json_int64(&in, "fused", LF_JOBS_FUSED_MAX, 1, LF_JOBS_FUSED_MAX);
     return in.rc == LF_OK ? name_of(s->name, name ? name : path, !name, "study", diag) : in.rc;
 }

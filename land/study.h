@@ -7,7 +7,7 @@
  *      "settings": {"rank": 16, "epochs": 3},
  *      "variants": [{"name": "r8", "settings": {"rank": 8}}, {"name": "r64", ...}],
  *      "rows": 3000, "eval_rows": 200, "fused": 64,
- *      "daemon": {"device": "auto", "train_tokens": 16384}}
+ *      "daemon": {"device": "auto", "train_tokens": 16384}, "together": false}
  *
  * Paths are relative to the file, or to folders that the caller names instead: then a base is the
  * folder of its last part there. `bases` and `tasks` are needed, all else has a default. Settings
@@ -58,6 +58,7 @@ struct lf_study {
     const json_t *settings; /* of all cells; NULL: none */
     int64_t fused;          /* trainings of a base at a time */
     const json_t *daemon;   /* its options by name, "train_tokens"; NULL: none */
+    bool together;          /* one daemon has all bases, else each its own, one after another */
     json_t *file;           /* what all the borrowed values are part of */
 };
 

@@ -64,10 +64,11 @@ int lf_land_cmd_run(int argc, char **argv)
         "lorafs land run",
         "STUDY.json [--out DIR]",
         "Trains and scores every task of a study on every base: a daemon for each base in turn, "
-        "all its tasks trained together. With --url, a daemon that runs already is used, for the "
-        "base that it has. With --slurm, Slurm runs the bases, and groups of tasks of them, on "
-        "cards of its own, which must reach the study's files and its folder; elements whose node "
-        "is lost, or whose time is over, go on where they were.\n\n"
+        "or one for all of them where the study says \"together\"; all tasks of a base are trained "
+        "together. With --url, a daemon that runs already is used, for the bases that it has. With "
+        "--slurm, Slurm runs the bases, and groups of tasks of them, on cards of its own, which "
+        "must reach the study's files and its folder; elements whose node is lost, or whose time "
+        "is over, go on where they were.\n\n"
         "What was killed goes on where it was when the same command is given again; a cell that "
         "fails is written down with its reason, and tried again by the next run.\n\n"
         "Exit status: 0 when all cells are done, 1 when some failed or the run could not go on.",
