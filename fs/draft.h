@@ -8,6 +8,7 @@
  * when they flush, so:
  *   FLUSH, not dirty    nothing (shells flush before the first write); the last verdict again
  *   FLUSH, inherited    nothing: in `(a; b) > f` a's end flushes half a file
+ *   FSYNC, dirty        as a FLUSH
  *   FLUSH, dirty        sent and checked: close() fails (EINVAL) where it is refused. A
  * dataset.jsonl is to train: that is durable before close() returns. The daemon waits with it, for
  * more may be written through the same handle last RELEASE        tells the daemon that nothing

@@ -13,7 +13,7 @@ void lf_ops_remove(struct fuse_lowlevel_ops *ops); /* rmdir, unlink */
 void lf_ops_rename(struct fuse_lowlevel_ops *ops);
 void lf_ops_open(struct fuse_lowlevel_ops *ops);  /* open, create, release */
 void lf_ops_read(struct fuse_lowlevel_ops *ops);  /* read, poll */
-void lf_ops_write(struct fuse_lowlevel_ops *ops); /* write, flush, setattr */
+void lf_ops_write(struct fuse_lowlevel_ops *ops); /* write, flush, fsync, setattr */
 
 /* read, write and flush of `ctl` */
 void lf_ops_ctl_read(fuse_req_t req, off_t off, size_t size);

@@ -111,23 +111,15 @@ static bool is_opener(fuse_req_t req, const struct lf_handle *h)
     return process == 0 || h->opener == 0 || process == h->opener;
 }
 
-/* Replies: err. EINVAL: the daemon refuses what was written, and `status` says why; the file stays
- * what it was. ENOSPC and others: a write failed. */
-static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+/* Replies with what the daemon says of what was written through the handle, which it gets now where
+ * it has not seen it yet. */
+static void reply_taken(fuse_req_t req, const struct lf_handle *h)
 {
-    (void)ino;
-    struct lf_handle *h = lf_ops_handle(fi);
     struct lf_node *n = h->node;
-    if (h->feed)
-        lf_feed_flush(h->feed);
-    if (n->kind == LF_KIND_CTL && h->text.len > 0) {
-        lf_ops_ctl_flush(req, h);
-        return;
-    }
     struct lf_place place;
     lf_node_place(n, &place);
     bool sent = n->kind == LF_KIND_UPLOAD || n->kind == LF_KIND_REMOTE || lf_space_is_kept(&place);
-    if (!h->writes || !sent || !n->linked || !is_opener(req, h)) {
+    if (!h->writes || !sent || !n->linked) {
         fuse_reply_err(req, 0);
         return;
     }
@@ -140,6 +132,32 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     t->held = true;
     lf_draft_send(t, &place, lf_space_trains(&place), lf_op_reply);
+}
+
+/* Replies: err. EINVAL: the daemon refuses what was written, and `status` says why; the file stays
+ * what it was. ENOSPC and others: a write failed. */
+static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct lf_handle *h = lf_ops_handle(fi);
+    if (h->feed)
+        lf_feed_flush(h->feed);
+    if (h->node->kind == LF_KIND_CTL && h->text.len > 0)
+        lf_ops_ctl_flush(req, h);
+    else if (h->writes && !is_opener(req, h))
+        fuse_reply_err(req, 0);
+    else
+        reply_taken(req, h);
+}
+
+/* Replies: err, as flush does: what it has acknowledged is durable in the daemon. A file that is
+ * not fit to be taken in yet is refused (EINVAL), and its close tries again. Of a local file, which
+ * has no life beyond this process, nothing is done. */
+static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)datasync;
+    reply_taken(req, lf_ops_handle(fi));
 }
 
 /* ---- Attributes ------------------------------------------------------------------------------ */
@@ -234,11 +252,11 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
         setattr_rest(&s->moves.op, LF_OK);
 }
 
-/* fsync and fsyncdir are left out: the kernel then takes them for done. A staged file has no life
- * beyond this process, and what a close has committed is durable in the daemon. */
+/* fsyncdir is left out: the kernel then takes it for done, and what was done is durable. */
 void lf_ops_write(struct fuse_lowlevel_ops *ops)
 {
     ops->write = on_write;
     ops->flush = on_flush;
+    ops->fsync = on_fsync;
     ops->setattr = on_setattr;
 }

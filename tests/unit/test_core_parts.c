@@ -9,7 +9,8 @@
 
 #include "core/parts.h"
 
-#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,48 @@ static void while_it_is_taken_in_it_is_not_gone_on_with(void **state)
     lf_parts_answer(&r->parts, 1, "up", "taken");
 }
 
+static void *take_turns(void *arg)
+{
+    struct rig *r = arg;
+    struct lf_part_hold h;
+    struct lf_diag diag;
+    for (int i = 0; i < 200; i++) {
+        uint64_t at = bytes_of(r, 1, "up");
+        if (take(r, &h, 1, "up", at) != LF_OK)
+            continue; /* another was first */
+        for (int k = 0; k < 3 && lf_part_write(&h, "xxxxxxx", 7, &diag) == LF_OK; k++)
+            sched_yield();
+        lf_part_leave(&r->parts, &h);
+    }
+    return NULL;
+}
+
+static void writers_that_take_it_from_each_other_leave_it_whole(void **state)
+{
+    struct rig *r = *state;
+    struct lf_part_hold h;
+    struct lf_claim c;
+    pthread_t thread[4];
+    assert_int_equal(take(r, &h, 1, "up", 0), LF_OK);
+    add(&h, "x");
+    lf_part_leave(&r->parts, &h);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, take_turns, r), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    uint64_t n = bytes_of(r, 1, "up");
+    char *all = malloc(n + 1);
+    memset(all, 'x', n);
+    all[n] = '\0';
+    assert_int_equal(n % 7, 1);
+    assert_int_equal(claim(r, &c, 1, "up", all), LF_OK);
+    assert_int_equal(c.bytes, n);
+    close(c.fd);
+    unlink(c.path);
+    lf_parts_answer(&r->parts, 1, "up", "taken");
+    free(all);
+}
+
 static void there_are_so_many_and_names_are_names(void **state)
 {
     struct rig *r = *state;
@@ -194,6 +237,7 @@ int main(void)
         TEST(at_0_it_begins_anew),
         TEST(other_bytes_are_not_taken),
         TEST(while_it_is_taken_in_it_is_not_gone_on_with),
+        TEST(writers_that_take_it_from_each_other_leave_it_whole),
         TEST(there_are_so_many_and_names_are_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ near /v1/adapters/task/files/config.json | cmp - "$WORK/settings"
 stop_mount
 
 # As long as an option says, and no longer; with an errno that says what it is.
-mount_far --wait 1 --timeout 1
+mount_far -o wait=1,timeout=1 # as fstab has them
 ls "$MODEL" >/dev/null
 line cut
 refuses cp "$WORK/second" "$MODEL/task/prompt"

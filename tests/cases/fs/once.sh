@@ -10,6 +10,17 @@ cp "$WORK/train.jsonl" "$MODEL/calm/dataset.jsonl"
 wait_status calm '^ready v1$'
 [ "$(puts calm)" = 1 ] || fail "$(puts calm) uploads"
 
+# Nor is an fsync anything less: it is there, though the file is still open.
+make_adapter synced
+"${PYTHON:-python3}" -c 'import os, sys, time
+f = open(sys.argv[2], "wb")
+f.write(open(sys.argv[1], "rb").read())
+f.flush()
+os.fsync(f.fileno())
+open(sys.argv[3], "w").close()
+time.sleep(1000)' "$WORK/train.jsonl" "$MODEL/synced/dataset.jsonl" "$WORK/fsynced" &
+wait_until 20 test -e "$WORK/fsynced" || fail "fsync does not end"
+
 # Nothing has time to follow the close: both are killed at once.
 make_adapter hurried
 cp "$WORK/train.jsonl" "$MODEL/hurried/dataset.jsonl" && kill -KILL "$MOUNT" "$DAEMON"
@@ -21,6 +32,8 @@ start_daemon
 start_mount
 wait_status hurried '^ready v1$'
 cmp "$WORK/train.jsonl" "$MODEL/hurried/dataset.jsonl"
+wait_status synced '^ready v1$'
+cmp "$WORK/train.jsonl" "$MODEL/synced/dataset.jsonl"
 
 # A disk that is too small for what is copied: cp fails, and nothing of it is taken.
 stop_mount
