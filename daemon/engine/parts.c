@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MIB 1048576.0
-#define BISECTIONS 12 /* of the memory: what a base needs at least, to a 4096th of it */
+#define BISECTIONS 8 /* of the memory: what a base needs at least, to a 256th of it */
 
 struct division {
     struct lf_daemon_options o; /* of a device on paper */
@@ -83,9 +83,10 @@ static enum lf_err least_of(uint64_t *out, struct division *d, const struct lf_b
     return LF_OK;
 }
 
-static uint64_t ample(uint64_t least)
+/* More than that, as far as no fewer of its kind have room. */
+static uint64_t ample(uint64_t least, uint64_t total)
 {
-    return least + least / 2;
+    return lf_min(least + least / 2, total / (total / least));
 }
 
 /* Where not all fit: those that are pinned have theirs always, and leave room for each of the
@@ -96,7 +97,7 @@ static enum lf_err come_and_go(uint64_t bytes[], const uint64_t least[], const b
     uint64_t stay = 0, stay_least = 0;
     int largest = -1; /* of the others */
     for (int i = 0; i < bases->n; i++) {
-        stay += pinned[i] ? ample(least[i]) : 0;
+        stay += pinned[i] ? ample(least[i], total) : 0;
         stay_least += pinned[i] ? least[i] : 0;
         if (!pinned[i] && (largest < 0 || least[i] > least[largest]))
             largest = i;
@@ -112,7 +113,7 @@ static enum lf_err come_and_go(uint64_t bytes[], const uint64_t least[], const b
             (double)stay_least / MIB, (double)total / MIB,
             largest < 0 ? "" : bases->base[largest]->name, (double)most / MIB);
     for (int i = 0; i < bases->n; i++)
-        bytes[i] = !pinned[i] ? lf_min(ample(least[i]), left) : tight ? least[i] : ample(least[i]);
+        bytes[i] = !pinned[i] ? ample(least[i], left) : tight ? least[i] : ample(least[i], total);
     return LF_OK;
 }
 

@@ -46,8 +46,9 @@ struct lf_base_part {
 };
 /* Of all bases, on each seat: where all fit the whole memory in proportion to what each needs at
  * least (its layout, and a training with the default settings); else up to half as much again as it
- * needs, and they come and go, beside those that are pinned. *total: of the seat with least.
- * LF_E_DEVICE_FULL names the base that has no room even alone, or beside those. */
+ * needs, as far as no fewer have room for it, and they come and go, beside those that are pinned.
+ * *total: of the seat with least. LF_E_DEVICE_FULL names the base that has no room even alone, or
+ * beside those. */
 enum lf_err lf_plan_parts(struct lf_base_part *parts, uint64_t *total,
                           const struct lf_daemon_options *o, const struct lf_bases *bases,
                           const bool pinned[LF_BASES_MAX], struct lf_budget *host,

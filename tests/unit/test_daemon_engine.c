@@ -474,6 +474,41 @@ static void a_plan_on_paper_is_what_is_taken(void **state)
     }
 }
 
+/* Two bases that are the same, in memory for both, for one, and for none. */
+static void several_bases_divide_the_memory(void **state)
+{
+    struct bench *b = *state;
+    struct lf_base_part parts[LF_BASES_MAX];
+    struct lf_diag diag = {""};
+    struct lf_bases two = {.base = {b->rig.bases.base[0], b->rig.bases.base[0]}, .n = 2};
+    bool pinned[LF_BASES_MAX] = {false};
+    uint64_t total;
+    b->options.gpu_memory_bytes = (int64_t)512 << 20;
+    must(lf_plan_parts(parts, &total, &b->options, &two, pinned, NULL, &diag), &diag);
+    assert_int_equal(total, (uint64_t)512 << 20);
+    expect_near(parts[0].bytes, total / 2, 1);
+    assert_int_equal(parts[0].bytes, parts[1].bytes);
+    assert_int_equal(parts[0].context_max, b->rig.bases.base[0]->model->config.positions_max);
+    assert_true(parts[0].plan.rest > 0);
+    /* One at a time, with all that there is where that is no more than half as much again. */
+    uint64_t least = 1 << 20;
+    for (b->options.gpu_memory_bytes = 0;; least += 1 << 20) {
+        b->options.gpu_memory_bytes = (int64_t)least;
+        if (lf_plan_parts(parts, &total, &b->options, &two, pinned, NULL, &diag) == LF_OK)
+            break;
+        assert_non_null(strstr(diag.text, "the base base, in "));
+    }
+    expect_near(parts[0].bytes, least, least / 4);
+    b->options.gpu_memory_bytes = (int64_t)(least + least / 2);
+    must(lf_plan_parts(parts, &total, &b->options, &two, pinned, NULL, &diag), &diag);
+    assert_in_range(parts[0].bytes, least, total);
+    assert_true(parts[0].bytes + parts[1].bytes > total);
+    pinned[0] = true; /* the other could never come */
+    assert_int_equal(lf_plan_parts(parts, &total, &b->options, &two, pinned, NULL, &diag),
+                     LF_E_DEVICE_FULL);
+    assert_non_null(strstr(diag.text, "--pin: the bases that stay"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +523,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cancelled_generation_leaves_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_plan_on_paper_is_what_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(several_bases_divide_the_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(training_goes_on_beside_serving, setup, teardown),
         cmocka_unit_test_setup_teardown(a_training_is_cancelled_and_one_that_was_stopped_goes_on,
                                         setup, teardown),

@@ -32,7 +32,7 @@ study = {"title": "Many", "bases": [f"bases/b{n + 1}" for n in range(n_bases)], 
          "settings": {"steps": 2, "batch_size": 2, "learning_rate": 0.003, "rank": 4,
                       "target_modules": "q_proj,v_proj"},
          "daemon": {"device": "cpu", "kv_tokens": 512, "batch_tokens": 128, "train_tokens": 128,
-                    "memory": "24MB", "base_cycle": 600}}
+                    "memory": "18MB", "base_cycle": 600}}
 (work / "study.json").write_text(json.dumps(study))
 study.update(bases=study["bases"][-1:], tasks=study["tasks"][-3:], together=False)
 (work / "alone.json").write_text(json.dumps(study))
