@@ -108,6 +108,7 @@ struct lf_lora_site {
     int32_t trained;  /* ranks with gradients, the first; those of the others stay as they are */
     const void *gain; /* (N) act: DoRA's. Of output n, what of the base's product is added to it.
                          NULL: nothing */
+    float *dgain;     /* (N) fp32, accumulated into; NULL unless the slot trains */
 };
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
@@ -209,15 +210,36 @@ struct lf_lora_args {
     int n, K, ldy, ldx;
 };
 
-/* DoRA's share beside lora's: y[t] += gain * z[t], element by element, of rows t in [begin, end)
- * whose adapter has a gain at the site. z is x W^T without its bias, from row `begin` on. */
+/* DoRA's share beside lora's, of rows t in [begin, end) whose adapter has a gain at the site. z has
+ * these rows, the first at `begin`. By element:
+ *   gain:        y[t] += gain * z[t], z = x W^T without its bias
+ *   gain_grads:  dgain += dy[t] * z[t], with that z; of segments that train
+ *   gain_bwd:    z[t] = gain * dy[t], and 0 in the other rows, for dx += z W
+ */
 struct lf_gain_args {
-    void *y;       /* (T, ldy) act; the first of N columns */
-    const void *z; /* (end - begin, N) act */
+    void *y; /* (T, ldy) act; the first of N columns. dy, which stays, for the last two */
+    void *z; /* (end - begin, N) act */
     const struct lf_lora_site *sites;
     const struct lf_ragged *batch;
     int n_sites, site, N, ldy;
     int begin, end;
+};
+
+/* DoRA's numbers of a site that trains, at the beginning of a step (dora) and at its end, of its
+ * gradients (dora_grads). With norm[n] = |W[n] + scale * (B A)[n]|, which has no gradient, and
+ * g = m / norm:
+ *   dora:        norm; served = g B, and gain = g - 1
+ *   dora_grads:  dm = (dm + sum_r B[n, r] db[n, r]) / norm, then db = g db
+ * so what gain_grads and lora_bwd left of the gain and of g B becomes that of m and of B. */
+struct lf_dora_args {
+    void *served, *gain;  /* (N, R), (N) act */
+    float *norm;          /* (N) */
+    float *db, *dm;       /* (N, R), (N) */
+    const float *b, *m;   /* (N, R), (N) */
+    const float *row_sq;  /* (N) |W[n]|^2 */
+    const float *aw, *aa; /* (R, N) A W^T, (R, R) A A^T */
+    int N, R;
+    float scale;
 };
 
 /* With du = scale * dy B:  db += scale * dy^T u,  da += du^T drop(x),  dx += drop'(du A).
@@ -463,7 +485,8 @@ struct lf_nf4_args {
 /* clang-format off */
 #define LF_EACH_OP(X, b) \
     X(b, embed, embed) X(b, norm, norm) X(b, norm_bwd, norm_bwd) X(b, linear, linear) \
-    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, gain, gain) X(b, lora_bwd, lora_bwd) \
+    X(b, linear_bwd, linear_bwd) X(b, lora, lora) X(b, gain, gain) X(b, gain_bwd, gain) \
+    X(b, gain_grads, gain) X(b, dora, dora) X(b, dora_grads, dora) X(b, lora_bwd, lora_bwd) \
     X(b, lora_grads, lora_bwd) X(b, rope, rope) X(b, attn, attn) X(b, attn_bwd, attn_bwd) \
     X(b, glu, glu) X(b, glu_bwd, glu_bwd) X(b, add, add) X(b, softcap, softcap) \
     X(b, cross_entropy, cross_entropy) X(b, sample, sample) X(b, nf4, nf4)

@@ -34,6 +34,14 @@ void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c)
     s->n_params = at;
 }
 
+size_t lf_shape_outputs(const struct lf_adapter_shape *s, const struct lf_config *c)
+{
+    size_t n = 0;
+    for (int i = 0; i < s->n_sites; i++)
+        n += s->rank[i] > 0 ? (size_t)c->proj[i % c->n_proj].N : 0;
+    return n;
+}
+
 static enum lf_err shape_alloc(struct lf_adapter_shape *s, int n_sites)
 {
     size_t n = (size_t)n_sites;
@@ -121,6 +129,7 @@ void lf_adapter_free(struct lf_adapter *a)
         return;
     lf_adapter_shape_free(&a->shape);
     free(a->params);
+    free(a->row_sq);
     free(a);
 }
 
@@ -133,6 +142,7 @@ enum lf_err lf_adapter_copy(struct lf_adapter **out, const struct lf_adapter *a,
     if (b) {
         *b = *a;
         b->shape = (struct lf_adapter_shape){0};
+        b->row_sq = NULL;
         b->params = malloc(bytes);
         if (b->params)
             rc = lf_adapter_shape_copy(&b->shape, &a->shape);

@@ -40,6 +40,8 @@ void lf_adapter_shape_lay(struct lf_adapter_shape *s, const struct lf_config *c)
 enum lf_err lf_adapter_shape_params(void **out, struct lf_adapter_shape *s,
                                     const struct lf_config *c, enum lf_dtype type,
                                     struct lf_diag *diag) LF_MUST_CHECK;
+/* Outputs of all sites together. */
+size_t lf_shape_outputs(const struct lf_adapter_shape *s, const struct lf_config *c);
 enum lf_err lf_adapter_shape_copy(struct lf_adapter_shape *out,
                                   const struct lf_adapter_shape *s) LF_MUST_CHECK;
 void lf_adapter_shape_free(struct lf_adapter_shape *s);
@@ -52,6 +54,7 @@ struct lf_adapter {
     struct lf_adapter_shape shape;
     float *params; /* (n_params) host */
     bool served;   /* of DoRA: these are what a forward reads (model/dora.h) */
+    float *row_sq; /* of DoRA, to train it: (lf_shape_outputs) |W|^2 of each; NULL: not known */
     /* For adapter_config.json: the common values; sites that differ are written as patterns. */
     int rank;
     double alpha;
@@ -71,6 +74,7 @@ struct lf_lora_settings {
      * that have sites. NULL: none; all. What fits no site is refused. */
     const char *rank_pattern, *alpha_pattern, *layers;
     bool doubled; /* twice these ranks, of the same scales; the second halves do not train */
+    bool dora;    /* magnitudes, too */
 };
 
 /* alpha / rank, or alpha / sqrt(rank) with rsLoRA. */
@@ -81,7 +85,8 @@ float lf_lora_scale(double alpha, int rank, bool rslora);
 enum lf_err lf_adapter_alloc(struct lf_adapter **out, const struct lf_config *c,
                              struct lf_diag *diag) LF_MUST_CHECK;
 /* A fresh adapter as PEFT initialises it: A kaiming-uniform with a = sqrt(5), that is
- * U(-1/sqrt(K), 1/sqrt(K)), B zero. Drawn from lf_rng with the seed. */
+ * U(-1/sqrt(K), 1/sqrt(K)), B zero. Drawn from lf_rng with the seed. DoRA's magnitudes are zero,
+ * for lf_dora_measure. */
 enum lf_err lf_adapter_new(struct lf_adapter **out, const struct lf_config *c,
                            const struct lf_lora_settings *s, uint64_t seed,
                            struct lf_diag *diag) LF_MUST_CHECK;
@@ -149,6 +154,8 @@ struct lf_slot {
     void *copy;    /* (n_params) act: what the forward reads; = master on fp32 devices */
     float *master; /* (n_params) fp32; NULL when only served on a bf16 device */
     float *grad;   /* trains: (n_params), zero at the start of a step */
+    float *norms;  /* trains with DoRA: (lf_shape_outputs) as in struct lf_dora_args */
+    float *row_sq; /* the same; behind norms, in its allocation */
     void *moments; /* trains: those of the optimizer (model/moments.h) */
     bool moments8; /* they are of 8 bits */
     bool targets[LF_PROJ_MAX]; /* by config.proj index: in some layer; with shape.dora gains, too */
@@ -160,7 +167,9 @@ enum lf_err lf_slots_new(struct lf_slots **out, struct lf_device *dev, const str
 void lf_slots_free(struct lf_slots *s);
 /* Puts an adapter into a free slot; where it trains, gradients and moments (zero) too. The moments,
  * and a master beside a copy, go to host memory where the device is full (lf_device_alloc_paged).
- * LF_E_DEVICE_FULL when no slot or memory is left. */
+ * LF_E_DEVICE_FULL when no slot or memory is left. With DoRA what serves is served already, and
+ * what trains is measured (model/dora.h): the caller makes what a forward reads of it
+ * (lf_exec_dora). */
 enum lf_slot_use { LF_SLOT_SERVES, LF_SLOT_TRAINS, LF_SLOT_TRAINS_8BIT /* its moments */ };
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, enum lf_slot_use use,

@@ -83,9 +83,9 @@ static enum lf_err config_of(json_t **out, const struct lf_config *c,
     enum lf_err rc = targets_json(&targets, c, s->target_modules, diag);
     if (rc != LF_OK)
         return rc;
-    json_t *j =
-        json_pack("{s:i, s:f, s:f, s:b, s:o}", "r", s->rank, "lora_alpha", s->alpha, "lora_dropout",
-                  s->dropout, "use_rslora", s->rslora, "target_modules", targets);
+    json_t *j = json_pack("{s:i, s:f, s:f, s:b, s:b, s:o}", "r", s->rank, "lora_alpha", s->alpha,
+                          "lora_dropout", s->dropout, "use_rslora", s->rslora, "use_dora", s->dora,
+                          "target_modules", targets);
     if (!j)
         return lf_no_memory(diag, "an adapter");
     for (size_t i = 0; i < sizeof members / sizeof *members && rc == LF_OK; i++) {

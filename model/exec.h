@@ -218,4 +218,10 @@ enum lf_err lf_exec_score(struct lf_exec *x, const struct lf_exec_row *rows, int
 enum lf_err lf_exec_logits(struct lf_exec *x, int which, float *logits,
                            struct lf_diag *diag) LF_MUST_CHECK;
 
+/* DoRA's numbers of a slot that trains (nothing of others): what a forward reads of its parameters,
+ * after these were changed, and before the optimizer reads its gradients what these are of its own.
+ */
+void lf_exec_dora(struct lf_exec *x, int slot);
+void lf_exec_dora_grads(struct lf_exec *x, int slot);
+
 #endif

@@ -2,8 +2,6 @@
  * and each row's own adapter beside it. */
 #include "model/exec_inside.h"
 
-#include "core/num.h"
-
 static int group_range(const struct lf_exec *x, enum lf_group_kind g, int *first, int *ld)
 {
     int n;
@@ -18,76 +16,6 @@ bool lf_exec_group_has_lora(const struct lf_exec *x, enum lf_group_kind g)
     for (int i = 0; i < n; i++)
         any = any || x->lora[first + i];
     return any;
-}
-
-static bool group_has_gain(const struct lf_exec *x, enum lf_group_kind g)
-{
-    int first, ld, n = group_range(x, g, &first, &ld);
-    bool any = false;
-    for (int i = 0; i < n; i++)
-        any = any || x->gain[first + i];
-    return any;
-}
-
-/* From the first row with such an adapter to the last; of a recorded step all, since others will
- * have it. */
-static void rows_with_gain(const struct lf_exec *x, const struct lf_ragged *b, int *begin, int *end)
-{
-    *begin = *end = 0;
-    for (int i = 0; i < b->n_segs; i++) {
-        const struct lf_lora_seg *s = &b->h_segs[i];
-        if (s->start == s->end || !x->slots->slot[s->slot].shape.dora)
-            continue;
-        if (*end == 0)
-            *begin = s->start;
-        *end = s->end;
-    }
-    if (x->recorded) {
-        *begin = 0;
-        *end = b->T;
-    }
-}
-
-/* DoRA's share, from the base's product once more, by itself. It goes where nothing is: maps of the
- * residual stream leave the activation's output free, the others the norm's. */
-static void add_gains(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
-                      const struct lf_linear_args *m, void *y)
-{
-    const struct lf_config *c = &x->model->config;
-    int first, ld, n = group_range(x, g, &first, &ld), begin, end, copied = 0;
-    bool in = g == LF_GROUP_ATTN_IN || g == LF_GROUP_MLP_IN;
-    void *z = in ? x->work.g : x->work.n;
-    rows_with_gain(x, &p->batch, &begin, &end);
-    for (int i = 0; i < n && begin < end; copied += c->proj[first + i].N, i++) {
-        const struct lf_proj *proj = &c->proj[first + i];
-        struct lf_weight w = *m->w[i];
-        if (!x->gain[first + i])
-            continue;
-        w.bias = NULL;
-        struct lf_linear_args a = {
-            .y = z,
-            .x = lf_at(m->x, (size_t)begin * (size_t)m->ldx, x->es),
-            .w = {&w},
-            .n = 1,
-            .T = end - begin,
-            .ldy = proj->N,
-            .ldx = m->ldx,
-            .copy = lf_at(m->copy, (size_t)copied * (size_t)m->ldcopy, x->es),
-            .ldcopy = m->ldcopy,
-            .T_fast = lf_min_int(lf_max_int(m->T_fast - begin, 0), end - begin)};
-        struct lf_gain_args r = {.y = lf_at(y, (size_t)m->col[i], x->es),
-                                 .z = z,
-                                 .sites = x->slots->sites,
-                                 .batch = &p->batch,
-                                 .n_sites = x->slots->n_sites,
-                                 .site = l * c->n_proj + first + i,
-                                 .N = proj->N,
-                                 .ldy = m->ldy,
-                                 .begin = begin,
-                                 .end = end};
-        x->ops->linear(x->stream, &a);
-        x->ops->gain(x->stream, &r);
-    }
 }
 
 void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
@@ -122,17 +50,15 @@ void lf_exec_group(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_gr
         r.site[i] = l * c->n_proj + first + i;
         r.N[i] = c->proj[first + i].N;
     }
-    bool gains = group_has_gain(x, g);
+    bool gains = io->glu && lf_exec_group_has_gain(x, g);
     struct lf_map_args m = {.norm = io->norm,
                             .linear = &a,
                             .glu = gains ? NULL : io->glu,
                             .plus = io->plus,
                             .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
     lf_map(x->stream, &m);
-    if (!gains)
-        return;
-    add_gains(x, p, l, g, &a, io->y);
-    if (io->glu)
+    lf_exec_gain(x, p, l, g, io->y, io->ldy, io->x, io->ldx);
+    if (gains)
         x->ops->glu(x->stream, io->glu);
 }
 
@@ -187,6 +113,10 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
     struct lf_map_bwd_args m = {.linear = dx ? &a : NULL,
                                 .lora = lf_exec_group_has_lora(x, g) ? &r : NULL};
     lf_map_bwd(x->stream, &m);
+    if (dx)
+        lf_exec_gain_bwd(x, p, l, g, dx, dy);
+    if (in)
+        lf_exec_gain_grads(x, p, l, g, dy, in, ld_in);
 }
 
 void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
@@ -195,4 +125,5 @@ void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum
     struct lf_lora_bwd_args r = lora_bwd_args(x, p, l, g, dy, in, ld_in, u);
     if (lf_exec_group_has_lora(x, g))
         x->ops->lora_grads(x->stream, &r);
+    lf_exec_gain_grads(x, p, l, g, dy, in, ld_in);
 }

@@ -4,6 +4,7 @@
  *   exec_memory.c    the size table: every buffer, its bytes, its place
  *   exec_batch.c     the caller's sequences into one ragged batch, packed and uploaded once
  *   exec_group.c     linear maps that share an input: base and LoRA, forward and backward
+ *   exec_gain.c      DoRA's share of them
  *   exec_forward.c   embedding and blocks
  *   exec_step.c      decoding steps, recorded
  *   exec_head.c      final norm, logits, loss and its gradient, sampling
@@ -42,6 +43,7 @@ struct lf_work {
                 its gradient first */
     void *x; /* (T, C) the residual stream where nothing is kept */
     void *y; /* (T, C) a post norm's output; with post norms only */
+    void *z; /* (LF_GAIN_ROWS or T, the widest map's N): a map's product by itself, for DoRA */
     /* Backward */
     void *dx;         /* (T, C + room) gradient of the residual stream */
     void *dn;         /* (T, C + room) of a norm's output; then that output again; = n but where
@@ -50,6 +52,7 @@ struct lf_work {
     void *dqkv, *d_o; /* (T, qkv + room), (T, H*D + room); where g was */
     void *du;         /* (T, n*rank_max) */
     float *delta;     /* (T, H) */
+    float *aw, *aa;   /* (rank_max, the widest map's N), (rank_max, rank_max): of DoRA's norms */
     /* Head */
     void *rows_x;                    /* (T, C) the selected rows of the last block's output */
     void *rows_n;                    /* (T, C) normed; the gradient there on the way back */
@@ -194,6 +197,8 @@ size_t lf_exec_meta_bytes(const struct lf_exec_limits *l, int positions);
 /* The next `bytes` of the metadata: its host address, and the device's in *device. */
 void *lf_exec_carve(struct lf_exec *x, size_t bytes, const void **device);
 
+#define LF_GAIN_ROWS 256 /* at a time: enough that a product is not the reading of its weight */
+
 /* exec_group.c: the maps that read one input, base and LoRA. Inputs have room behind them (ld_in =
  * K
  * + room), but for a residual stream that no norm comes after. */
@@ -219,6 +224,16 @@ void lf_exec_group_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum l
                        bool accumulate);
 void lf_exec_group_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
                          const void *dy, const void *in, int ld_in, const void *u);
+
+/* exec_gain.c: nothing where no adapter of the batch has a gain. y, dy and dx are the whole
+ * group's; x, of ldx, is its input. */
+bool lf_exec_group_has_gain(const struct lf_exec *x, enum lf_group_kind g);
+void lf_exec_gain(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g, void *y,
+                  int ldy, const void *in, int ldx);
+void lf_exec_gain_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                      void *dx, const void *dy);
+void lf_exec_gain_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
+                        const void *dy, const void *in, int ldx);
 
 /* exec_forward.c */
 void lf_exec_forward(struct lf_exec *x);

@@ -51,6 +51,14 @@ static size_t u_cols_max(const struct lf_exec *x)
     return cols;
 }
 
+static size_t widest_map(const struct lf_config *c)
+{
+    size_t N = 0;
+    for (int p = 0; p < c->n_proj; p++)
+        N = lf_max(N, (size_t)c->proj[p].N);
+    return N;
+}
+
 /* Buffers that any forward needs. */
 static void take_forward(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
@@ -77,6 +85,7 @@ static void take_forward(struct lf_exec *x, struct size_walk *w, size_t *purpose
     void *u = take(w, purpose, T, u_cols_max(x), es);
     for (int g = 0; g < LF_GROUPS; g++)
         s->u[g] = u;
+    k->z = take(w, purpose, lf_min(T, LF_GAIN_ROWS), widest_map(c), es);
 }
 
 /* What the head needs while it makes losses or samples; nothing of it is read later. */
@@ -92,14 +101,12 @@ static void take_head(struct lf_exec *x, struct size_walk *w, size_t *purpose)
         x->work.dlogits = take(w, purpose, M, V, x->es);
 }
 
-/* The MLP's inner; in its place, while there is none, a product of attention's maps (exec_group.c);
- * and, since it is done when they begin, attention's gradients. */
+/* The MLP's inner; and in its place, since it is done when they begin, attention's gradients. */
 static void take_inner(struct lf_exec *x, struct size_walk *w, size_t *purpose)
 {
     const struct lf_config *c = &x->model->config;
     size_t T = (size_t)x->limits.train_tokens_max, room = (size_t)x->room, begin = w->total;
-    size_t cols = lf_max((size_t)c->F, (size_t)(c->H * c->D));
-    x->work.g = take(w, purpose, rows_any(x), cols + room, x->es);
+    x->work.g = take(w, purpose, rows_any(x), (size_t)c->F + room, x->es);
     size_t end = w->total, attention = 0;
     if (T == 0)
         return;
@@ -124,6 +131,9 @@ static void take_backward(struct lf_exec *x, struct size_walk *w, size_t *purpos
     k->dy = lf_config_post_norms(c) ? take(w, purpose, T, C + room, es) : NULL;
     k->du = take(w, purpose, T, u_cols_max(x), es);
     k->delta = take(w, purpose, T, (size_t)c->H, sizeof(float));
+    size_t rank = (size_t)x->limits.rank_max;
+    k->aw = take(w, purpose, rank, widest_map(c), sizeof(float));
+    k->aa = take(w, purpose, rank, rank, sizeof(float));
 }
 
 /* What backward reads of one block beside its input. Buffers of `serve` are taken over where that

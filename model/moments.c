@@ -43,6 +43,7 @@ size_t lf_moments_bytes(const struct lf_adapter_shape *s, const struct lf_config
         const struct lf_proj *p = &c->proj[i % c->n_proj];
         size_t rank = (size_t)s->rank[i];
         bytes += tensor_bytes(rank * (size_t)p->K) + tensor_bytes(rank * (size_t)p->N);
+        bytes += s->dora && rank > 0 ? tensor_bytes((size_t)p->N) : 0;
     }
     return bytes;
 }

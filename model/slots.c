@@ -42,6 +42,7 @@ static void slot_clear(struct lf_slots *s, struct lf_slot *t)
     if (!t->lent)
         lf_device_release(s->dev, t->master);
     lf_device_release(s->dev, t->grad);
+    lf_device_release(s->dev, t->norms);
     lf_device_release(s->dev, t->moments);
     lf_adapter_shape_free(&t->shape);
     *t = (struct lf_slot){0};
@@ -75,6 +76,8 @@ struct lf_slot_bytes lf_slot_bytes(const struct lf_adapter_shape *s, const struc
     size_t floats = s->n_params * sizeof(float), copy = s->n_params * lf_dtype_bytes(act);
     struct lf_slot_bytes b = {.device = copy};
     if (use != LF_SLOT_SERVES) {
+        if (s->dora) /* norms; and what the forward reads is no master */
+            b.device += 2 * lf_shape_outputs(s, c) * sizeof(float) + (act == LF_F32 ? floats : 0);
         /* the gradient; then the moments, and the master where the copy is not that */
         b.device += floats;
         b.paged = lf_moments_bytes(s, c, use == LF_SLOT_TRAINS_8BIT) + (act == LF_F32 ? 0 : floats);
@@ -87,22 +90,27 @@ static size_t slot_moments_bytes(const struct lf_slots *s, const struct lf_slot 
     return lf_moments_bytes(&t->shape, s->config, t->moments8);
 }
 
-/* Memory for one adapter. On fp32 devices the master is what the forward reads. What only the
- * optimizer reads comes last, and need not find room on the device. */
+/* Memory for one adapter. On fp32 devices the master is what the forward reads, unless it trains
+ * with DoRA. What only the optimizer reads comes last, and need not find room on the device. */
 static enum lf_err slot_alloc(struct lf_slots *s, struct lf_slot *t, struct lf_diag *diag)
 {
     size_t n = t->shape.n_params;
-    bool fp32 = s->dev->act == LF_F32;
+    bool fp32 = s->dev->act == LF_F32, dora = t->trains && t->shape.dora;
     enum lf_err rc = LF_OK;
     if (fp32)
         rc = alloc_floats(s, &t->master, n, false, diag);
-    else
+    if (rc == LF_OK && (!fp32 || dora))
         rc = lf_device_alloc(s->dev, &t->copy, n * lf_dtype_bytes(s->dev->act), diag);
-    if (fp32)
+    else
         t->copy = t->master;
     if (rc != LF_OK || !t->trains)
         return rc;
-    rc = alloc_floats(s, &t->grad, n, false, diag);
+    if (dora) {
+        size_t outputs = lf_shape_outputs(&t->shape, s->config);
+        rc = alloc_floats(s, &t->norms, 2 * outputs, false, diag);
+        t->row_sq = rc == LF_OK ? t->norms + outputs : NULL;
+    }
+    rc = rc ?: alloc_floats(s, &t->grad, n, false, diag);
     if (rc == LF_OK && !fp32)
         rc = alloc_floats(s, &t->master, n, true, diag);
     return rc ?: lf_device_alloc_paged(s->dev, &t->moments, slot_moments_bytes(s, t), diag);
@@ -147,6 +155,7 @@ static void slot_publish(struct lf_slots *s, struct lf_stream *stream, int slot)
         site->b = (const char *)t->copy + t->shape.b_off[i] * es;
         site->da = t->trains ? t->grad + t->shape.a_off[i] : NULL;
         site->db = t->trains ? t->grad + t->shape.b_off[i] : NULL;
+        site->dgain = t->trains && t->shape.dora ? t->grad + t->shape.m_off[i] : NULL;
         site->scale = t->shape.scale[i];
         site->rank = t->shape.rank[i];
         site->trained = t->shape.half_trains ? site->rank / 2 : site->rank;
@@ -209,11 +218,14 @@ static void slot_use(struct lf_slots *s, struct lf_stream *stream, int slot)
 enum lf_err lf_slots_load(struct lf_slots *s, struct lf_stream *stream, int *slot,
                           const struct lf_adapter *a, enum lf_slot_use use, struct lf_diag *diag)
 {
-    lf_assert(!a->shape.dora || (a->served && use == LF_SLOT_SERVES));
+    lf_assert(!a->shape.dora || (use == LF_SLOT_SERVES ? a->served : a->row_sq && !a->served));
     enum lf_err rc = slot_take(s, slot, &a->shape, use, diag);
     if (rc != LF_OK)
         return rc;
     rc = slot_upload(s, stream, &s->slot[*slot], a->params, diag);
+    if (rc == LF_OK && s->slot[*slot].row_sq)
+        lf_stream_upload(stream, s->slot[*slot].row_sq, a->row_sq,
+                         lf_shape_outputs(&a->shape, s->config) * sizeof *a->row_sq);
     if (rc == LF_OK)
         slot_use(s, stream, *slot);
     else

@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/lock.h"
 #include "model/adapter_start.h"
+#include "model/dora.h"
 #include "model/moments.h"
 
 #include <math.h>
@@ -601,12 +602,12 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
     if (rc == LF_OK)
         rc = init ? lf_adapter_copy(&j->adapter, init, diag)
                   : lf_adapter_new(&j->adapter, c, &lora, j->s.seed, diag);
-    if (rc == LF_OK && j->adapter->shape.dora)
-        rc = lf_fail(diag, LF_E_UNSUPPORTED,
-                     "an adapter with DoRA's magnitudes is served and not trained on");
     if (rc == LF_OK && j->adapter->shape.rank_max > rank_max)
         rc = lf_fail(diag, LF_E_INVALID, "the rank is %d; here it may be %d at the most",
                      j->adapter->shape.rank_max, rank_max);
+    if (rc == LF_OK && j->adapter->shape.dora && j->n_replicas > 0)
+        rc = lf_fail(diag, LF_E_INVALID, "a training with DoRA's magnitudes is on one device");
+    rc = rc ?: lf_dora_measure(j->adapter, j->t->m, !init, diag);
     return rc ?: lf_adapter_start_set(j->adapter, j->t->m, &start, j->s.seed, diag);
 }
 

@@ -46,10 +46,12 @@ enum lf_err lf_portion_load(struct lf_portion *p, int *slot, const struct lf_job
     const struct lf_checkpoint *c = &j->found;
     enum lf_err rc =
         lf_slots_load(p->slots, p->stream, slot, j->adapter, lf_train_slot_use(&j->s), diag);
-    if (rc != LF_OK || !c->data)
+    if (rc != LF_OK)
         return rc;
-    lf_stream_upload(p->stream, p->slots->slot[*slot].moments, lf_checkpoint_moments(c),
-                     c->moments_bytes);
+    if (c->data)
+        lf_stream_upload(p->stream, p->slots->slot[*slot].moments, lf_checkpoint_moments(c),
+                         c->moments_bytes);
+    lf_exec_dora(p->x, *slot);
     return LF_OK;
 }
 

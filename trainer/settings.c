@@ -75,6 +75,9 @@ const struct lf_setting lf_settings[] = {
     ROW(rank, INT, 1, LF_RANK_MAX, 16, .help = "R in y = W x + (alpha / R) B A x"),
     ROW(alpha, REAL, 1e-6, 1e6, 32, .help = "alpha there"),
     ROW(rslora, BOOL, .help = "alpha / sqrt(R) instead of alpha / R"),
+    ROW(dora, BOOL, .effect = LF_SETTING_DECIDES_IF_SET,
+        .help =
+            "DoRA, as PEFT's `use_dora`: a magnitude of each output's weights is learnt by itself"),
     ROW(init, NAME, .effect = LF_SETTING_DECIDES_IF_SET,
         .help = "where A and B start, as PEFT's `init_lora_weights`: \"pissa\", "
                 "\"pissa_niter_4\" (quicker), \"loftq\"; \"\": at random"),
@@ -483,6 +486,11 @@ static enum lf_err check_init(const struct lf_train_settings *s, struct lf_diag 
     if (s->init[0] && s->from[0])
         return lf_fail(diag, LF_E_INVALID,
                        "give \"init\" or \"from\": an adapter starts in one place");
+    if (s->dora && s->init[0])
+        return lf_fail(diag, LF_E_INVALID,
+                       "give \"init\" or \"dora\": magnitudes begin as the norms of the weights");
+    if (s->dora && s->devices > 1)
+        return lf_fail(diag, LF_E_INVALID, "a training with \"dora\" is on one device");
     if (lf_train_settings_lora(s).doubled && s->weight_decay > 0)
         return lf_fail(diag, LF_E_INVALID,
                        "\"weight_decay\" takes A and B to 0, and with them the first singular "
@@ -811,5 +819,6 @@ struct lf_lora_settings lf_train_settings_lora(const struct lf_train_settings *s
                                      .rank_pattern = s->rank_pattern,
                                      .alpha_pattern = s->alpha_pattern,
                                      .layers = s->layers_to_transform,
-                                     .doubled = pissa};
+                                     .doubled = pissa,
+                                     .dora = s->dora};
 }

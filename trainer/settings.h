@@ -58,7 +58,7 @@ struct lf_train_settings {
     int rank;
     double alpha, dropout;
     double neftune_alpha; /* of NEFTune's noise on embeddings, while training; 0: none */
-    bool rslora;
+    bool rslora, dora;
     char init[LF_NAME_MAX + 1];         /* model/adapter_start.h; "": PEFT's usual one */
     char *target_modules;               /* names, comma separated; NULL: all linear maps; owned */
     char *rank_pattern, *alpha_pattern; /* JSON: {"q_proj": 4}, as PEFT has them; NULL; owned */

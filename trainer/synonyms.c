@@ -16,6 +16,7 @@ static const struct {
     {"lora_alpha", "alpha"},
     {"lora_dropout", "dropout"},
     {"use_rslora", "rslora"},
+    {"use_dora", "dora"},
     {"lora_target_modules", "target_modules"},
     {"lora_target_linear", "target_modules"},
     {"target_linear", "target_modules"},
@@ -138,9 +139,6 @@ static const char no_padding[] = "rows share a batch without padding as it is";
 static const struct {
     const char *theirs, *why;
 } not_done[] = {
-    {"use_dora",
-     "adapters with magnitudes are imported and served; a training would need the norms "
-     "of the base's weights with the adapter in them, at every step"},
     {"corda_config", other_base},
     {"use_qalora", NULL},
     {"bias", NULL},

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-#define RUNS_APART 64 /* even: a site's two are in one launch */
+#define RUNS_APART 64
+#define RUNS_OF_SITE 3
 
 static struct lf_adam_args adam_args(const struct lf_job *j, const struct lf_slot *slot,
                                      const float *d_sumsq)
@@ -52,7 +53,8 @@ static bool goes_apart(const struct lf_job *j, const struct lf_slot *slot)
     return j->s.lora_plus != 1 || slot->moments8;
 }
 
-/* LoRA+, and moments of 8 bits: A and B of each site apart. */
+/* LoRA+, and moments of 8 bits: A, B and DoRA's magnitudes of each site apart. As in PEFT
+ * magnitudes go at B's rate. */
 static void update_apart(const struct lf_job *j, struct lf_stream *stream,
                          const struct lf_slot *slot, const struct lf_adam_args *whole)
 {
@@ -64,16 +66,19 @@ static void update_apart(const struct lf_job *j, struct lf_stream *stream,
     int n = 0;
     for (int i = 0; i < shape->n_sites; i++) {
         size_t rank = (size_t)shape->rank[i], K = (size_t)c->proj[i % c->n_proj].K;
+        size_t N = (size_t)c->proj[i % c->n_proj].N;
         if (rank == 0)
             continue;
-        if (n == RUNS_APART) {
+        if (n + RUNS_OF_SITE > RUNS_APART) {
             stream->ops->adam(stream, runs, n);
             n = 0;
         }
+        int first = n;
         runs[n++] = part_of(act, whole, shape->a_off[i], rank * K, 1);
-        runs[n++] = part_of(act, whole, shape->b_off[i], (size_t)c->proj[i % c->n_proj].N * rank,
-                            j->s.lora_plus);
-        for (int k = n - 2; slot->moments8 && k < n; k++)
+        runs[n++] = part_of(act, whole, shape->b_off[i], N * rank, j->s.lora_plus);
+        if (shape->dora)
+            runs[n++] = part_of(act, whole, shape->m_off[i], N, j->s.lora_plus);
+        for (int k = first; slot->moments8 && k < n; k++)
             moments += lf_moments8_place(&runs[k], moments);
     }
     stream->ops->adam(stream, runs, n);
@@ -97,6 +102,7 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
     struct lf_stream *stream = t->own.stream;
     for (int i = 0; i < n; i++) {
         const struct lf_slot *slot = &t->own.slots->slot[jobs[i]->slot];
+        lf_exec_dora_grads(t->own.x, jobs[i]->slot);
         squares[i] = (struct lf_sumsq_args){t->d_sumsq + i, slot->grad, slot->shape.n_params};
     }
     stream->ops->sumsq(stream, squares, n);
@@ -119,5 +125,7 @@ enum lf_err lf_trainer_update(struct lf_trainer *t, struct lf_job *const *jobs, 
     }
     if (n_runs > 0)
         stream->ops->adam(stream, runs, n_runs);
+    for (int i = 0; i < n; i++)
+        lf_exec_dora(t->own.x, jobs[i]->slot);
     return LF_OK;
 }

@@ -125,6 +125,8 @@ static enum lf_err shape_fits(const struct lf_train_settings *s, const struct lf
         return lf_fail(diag, LF_E_INVALID, "its rank is %d, \"rank\" is %d", a->rank, s->rank);
     if (s->rslora && !a->rslora)
         return lf_fail(diag, LF_E_INVALID, "it is not rsLoRA, which \"rslora\" asks for");
+    if (s->dora && !a->shape.dora)
+        return lf_fail(diag, LF_E_INVALID, "it has no magnitudes, which \"dora\" asks for");
     if (!s->target_modules && !s->rank_pattern && !s->alpha_pattern && !s->layers_to_transform)
         return LF_OK;
     struct lf_lora_settings lora = lf_train_settings_lora(s);
@@ -168,6 +170,7 @@ enum lf_err lf_start_freeze(struct lf_registry *r, uint64_t adapter_id, const ch
         s->rank = a->rank;
         s->alpha = a->alpha;
         s->rslora = a->rslora;
+        s->dora = a->shape.dora;
     }
     lf_adapter_free(a);
     return rc == LF_OK ? rc : lf_fail_within(diag, LF_E_INVALID, "\"from\": %s", s->from);

@@ -59,6 +59,7 @@ static void three_jobs_fused_give_what_each_gives_alone(void **state)
     s[2].epochs = 1.5;
     s[2].weight_decay = 0.1;
     s[2].schedule = LF_SCHEDULE_LINEAR;
+    s[2].dora = true;
     struct lf_trainer *trainer = trainer_open(&t);
     for (uint64_t k = 0; k < 3; k++)
         jobs[k] = job_add(trainer, &t, &s[k], k, NULL);

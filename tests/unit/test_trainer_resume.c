@@ -51,6 +51,7 @@ static void train_here(const char *checkpoint, const char *result)
     struct lf_train_settings s = rig_settings();
     s.accumulation = 2;
     s.steps = 40;
+    s.dora = true;
     tiny_open(&t, LF_DEVICE_CPU, 2, &rig_limits);
     struct lf_trainer *trainer = trainer_open(&t);
     struct lf_job *j = add(trainer, &t, &s, checkpoint, NULL);
@@ -155,6 +156,7 @@ static void stops_anywhere_and_goes_on_from_the_last_step(void **state)
     stop_anywhere(&s);
     s.rank = 64; /* the least of which these layers have moments of 8 bits, beside some of 32 */
     s.optimizer = LF_OPTIMIZER_ADAMW_8BIT;
+    s.dora = true;
     stop_anywhere(&s);
 }
 

@@ -111,19 +111,20 @@ static inline struct lf_adapter *adapter_open(struct rig *r, const struct golden
     return a;
 }
 
-/* Loads DIR/name into a slot. One of DoRA's is served alone. */
+/* Loads DIR/name into a slot. */
 static inline int slot_open(struct rig *r, const struct golden *g, const char *name, bool trains)
 {
     struct lf_diag diag;
     int slot;
     struct lf_adapter *a = adapter_open(r, g, name);
-    trains = trains && !a->shape.dora;
-    if (!trains)
-        ok(lf_dora_serve(a, r->model, &diag), &diag);
+    ok(trains ? lf_dora_measure(a, r->model, false, &diag) : lf_dora_serve(a, r->model, &diag),
+       &diag);
     ok(lf_slots_load(r->slots, r->stream, &slot, a, trains ? LF_SLOT_TRAINS : LF_SLOT_SERVES,
                      &diag),
        &diag);
     lf_adapter_free(a);
+    if (trains)
+        lf_exec_dora(r->exec, slot);
     return slot;
 }
 

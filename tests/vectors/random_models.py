@@ -571,8 +571,7 @@ def check(arch, seed, work):
     said.append(check_greedy(ml, base, adapter, ids[:1, :8], work))
     for path, model in ((base, load(base)), (quantised, load_nf4(base, quantised))):
         said.append(check_merged(path, model, adapter, ids, work))
-    if not lora.use_dora:
-        said.append(check_training(load_nf4(base, quantised), lora, base, rng, seed, work))
+    said.append(check_training(load_nf4(base, quantised), lora, base, rng, seed, work))
     return ", ".join(said)
 
 

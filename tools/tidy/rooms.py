@@ -35,7 +35,7 @@ CIRCLES = [
     {"text/chat/expressions.c", "text/chat/parser.c"},  # a grammar: parentheses hold expressions
     {"text/chat/eval.c", "text/chat/run.c"},            # an interpreter: macros run statements
     {"model/exec.c", "model/exec_backward.c", "model/exec_batch.c", "model/exec_forward.c",
-     "model/exec_group.c", "model/exec_head.c", "model/exec_memory.c",
+     "model/exec_gain.c", "model/exec_group.c", "model/exec_head.c", "model/exec_memory.c",
      "model/exec_step.c"},  # one object, whose parts stand in files
     {"daemon/jobs/jobs.c", "daemon/jobs/prepare.c", "daemon/jobs/quiet.c",
      "daemon/jobs/record.c"},  # likewise

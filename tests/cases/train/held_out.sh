@@ -1,12 +1,14 @@
 # Without an eval.jsonl, "validation" holds a part of the rows out: the loss and the score are of
 # those, they are not trained on, and the log, the report and `lorafs train` say how many they are.
+# (With DoRA, whose magnitudes are served and exported, too.)
 . "$TEST_LIB/http.sh"
 serve
 lorafs() { "$BIN/lorafs" "$@"; }
 export LORAFS_URL=$URL
 rows 40 red >"$WORK/rows.jsonl"
 echo '{"rank": 4, "steps": 12, "batch_size": 2, "max_length": 32, "max_tokens": 4, "seed": 1,
-    "learning_rate": 0.003, "metric": "exact_match", "validation": 0.2}' >"$WORK/config.json"
+    "learning_rate": 0.003, "metric": "exact_match", "validation": 0.2, "dora": true
+    }' >"$WORK/config.json"
 lorafs train task "$WORK/rows.jsonl" -c "$WORK/config.json" >/dev/null
 lorafs wait task 2>/dev/null | grep -c '^task ready v1 exact_match 1.0000'
 held=$(lorafs log task | sed -n 's/.*"rows":\([0-9]*\).*"validation_rows":\([0-9]*\).*/\2 of \1/p')
@@ -32,6 +34,10 @@ awk 'NR == FNR { sum = sum * 0.95 + $1; n = n * 0.95 + 1; last = $1; next }
 # Rows that are held out are such here, too.
 "$BIN/lorafs" train --base "$BASE" --out "$WORK/out" --config "$WORK/config.json" --quiet \
     --dataset "$WORK/rows.jsonl" | grep -c " over $kept rows, .* on $held rows held out"
+
+lorafs export task "$WORK/peft" >/dev/null
+grep -c '"use_dora": true' "$WORK/peft/adapter_config.json"
+grep -c 'q_proj.lora_magnitude_vector' "$WORK/peft/adapter_model.safetensors"
 
 # Held-out rows of its own take the place of the part.
 rows 8 red >"$WORK/eval.jsonl"
