@@ -61,7 +61,6 @@ printf '%s, "base": "two"}' "$(settings 60 | sed 's/}$//')" >"$WORK/config.json"
 put red config.json "$WORK/config.json" >/dev/null
 rows 16 red >"$WORK/red.jsonl"
 put red dataset.jsonl "$WORK/red.jsonl" '?train=1' >/dev/null
-await red '^training v1'
 [ "$(says base)" = "${alone[base]}" ]
 await red '^ready v1'
 answers_with 422 PUT /v1/adapters/red/files/config.json --data-binary '{"base": "base"}'
