@@ -588,15 +588,16 @@ static enum lf_err check_length(const struct lf_trainer *t, const struct lf_data
     return LF_OK;
 }
 
+/* The start that it is given, or a fresh one, at random. start: from the base's weights, to be set
+ * where no checkpoint has what came of it. */
 static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
-                                struct lf_diag *diag)
+                                struct lf_adapter_start *start, struct lf_diag *diag)
 {
     const struct lf_config *c = &j->t->m->config;
     int rank_max = lf_exec_limits(j->t->own.x)->rank_max;
     struct lf_lora_settings lora = lf_train_settings_lora(&j->s);
-    struct lf_adapter_start start;
-    enum lf_err rc = lf_adapter_start_parse(&start, j->s.init, diag);
-    if (rc == LF_OK && init && start.kind != LF_START_USUAL)
+    enum lf_err rc = lf_adapter_start_parse(start, j->s.init, diag);
+    if (rc == LF_OK && init && start->kind != LF_START_USUAL)
         rc = lf_fail(diag, LF_E_INVALID,
                      "an adapter is given to start from, and \"init\" asks for another start");
     if (rc == LF_OK)
@@ -607,8 +608,7 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
                      j->adapter->shape.rank_max, rank_max);
     if (rc == LF_OK && j->adapter->shape.dora && j->n_replicas > 0)
         rc = lf_fail(diag, LF_E_INVALID, "a training with DoRA's magnitudes is on one device");
-    rc = rc ?: lf_dora_measure(j->adapter, j->t->m, !init, diag);
-    return rc ?: lf_adapter_start_set(j->adapter, j->t->m, &start, j->s.seed, diag);
+    return rc ?: lf_dora_measure(j->adapter, j->t->m, !init, diag);
 }
 
 /* What a loss of preferences needs beside the rows. */
@@ -658,13 +658,15 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
     lf_watch_init(&j->watch, t->m->config.V, j->plan.steps);
     if (rc == LF_OK && j->eval)
         j->eval_every = lf_best_every(&j->plan, j->eval);
-    rc = rc ?: make_adapter(j, spec->init, diag);
+    struct lf_adapter_start start;
+    rc = rc ?: make_adapter(j, spec->init, &start, diag);
     if (rc == LF_OK && j->checkpoint_dir)
         rc = make_digest(j, diag);
     if (rc != LF_OK)
         return rc;
     find_checkpoint(j);
-    return LF_OK;
+    return j->found.data ? LF_OK
+                         : lf_adapter_start_set(j->adapter, j->t->m, &start, j->s.seed, diag);
 }
 
 enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,

@@ -1,7 +1,9 @@
-# `lorafs train`, killed and stopped in turns and started again, ends with the bytes of one run.
+# `lorafs train`, killed and stopped in turns and started again, ends with the bytes of one run. (Of
+# an adapter that starts from the base's weights, which are decomposed once.)
 . "$TEST_LIB/common.sh"
 head -n 12 "$LF_SOURCE/share/tasks/viggo-excerpt/train.jsonl" >"$WORK/rows"
-printf '{"steps": 10, "batch_size": 2, "rank": 4}' >"$WORK/config"
+printf '{"steps": 10, "batch_size": 2, "rank": 4, "init": "pissa_niter_1",
+    "target_modules": ["q_proj", "down_proj"]}' >"$WORK/config"
 train=("$BIN/lorafs" train --base "$BASE" --device "$DEVICE" --threads 1 --dataset "$WORK/rows"
     --config "$WORK/config")
 "${train[@]}" --out "$WORK/whole"
