@@ -3,6 +3,19 @@
 . "$TEST_LIB/line.sh"
 serve_far
 mount_far --wait 60 --timeout 2
+
+# A listing of many takes as many round trips as one of few: the tree comes as a whole, and again,
+# as an empty answer, four times a second.
+check adapters "$SOCK" 120
+wait_until 10 test -d "$MODEL/a0119" || fail "not all are there"
+listed() {
+    SECONDS=0
+    ls -lR "$MNT" >/dev/null
+    [ "$(requests GET '/v1/adapters/{name}/files/{path*}')" = 0 ] || fail "it asks for files"
+    [ "$(($(requests GET /v1/tree) - $1))" -le $((5 + 5 * (SECONDS + 1))) ] || fail "it asks often"
+}
+listed "$(requests GET /v1/tree)"
+
 mkdir "$MODEL/task"
 echo first >"$MODEL/task/prompt"
 ls -lR "$MODEL" >/dev/null
@@ -29,7 +42,7 @@ wait $writer
 [ "$(near /v1/adapters/task/files/prompt)" = second ]
 wait $maker
 near /v1/adapters/other >/dev/null
-[ "$(requests POST /v1/adapters)" = 2 ]
+[ "$(requests POST /v1/adapters)" = 122 ]
 wait $reader
 near /v1/adapters/task/files/settings | cmp - "$WORK/settings"
 
