@@ -16,6 +16,11 @@ static int cuda_count(void)
     return 0;
 }
 
+/* Asked for, it says whether this build has code for a card. */
+static __global__ void nothing()
+{
+}
+
 static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_options *options,
                              struct lf_diag *diag)
 {
@@ -46,6 +51,15 @@ static enum lf_err cuda_open(struct lf_device *dev, const struct lf_device_optio
     c->cc = 10 * p.major + p.minor;
     c->smem_block = (int)p.sharedMemPerBlockOptin;
     error = cudaSetDevice(c->index);
+    cudaFuncAttributes unused;
+    if (error == cudaSuccess && cudaFuncGetAttributes(&unused, nothing) != cudaSuccess) {
+        cudaGetLastError();
+        delete c;
+        return lf_fail(diag, LF_E_NOT_FOUND,
+                       "card %d cannot be used: this build has no code for compute capability "
+                       "%d.%d (LF_CUDA_ARCHS)",
+                       options->index, p.major, p.minor);
+    }
     cublasStatus_t status = error ? CUBLAS_STATUS_NOT_INITIALIZED : cublasLtCreate(&c->lt);
     if (status != CUBLAS_STATUS_SUCCESS) {
         cudaGetLastError();
