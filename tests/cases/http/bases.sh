@@ -38,7 +38,7 @@ BASE=$own
 DATA=$WORK/data.all
 mkdir "$DATA"
 together() { serve --base "$WORK/two" --base "three=$WORK/third" "${sizes[@]}" "$@"; }
-together --memory 72MB
+together --memory 80MB
 state_is base ready
 state_is two absent
 for name in two base three two three base two; do
@@ -74,20 +74,20 @@ answers_with 400 POST /v1/adapters -d '{"name": "two"}'
 stop_daemon
 
 # One that is pinned stays, and so does the base of an adapter that is; not all can.
-together --memory 90MB --pin red
+together --memory 96MB --pin red
 state_is two ready
 [ "$(says red)" = "$red" ]
 [ "$(says base),$(says three)" = "${alone[base]},${alone[third]}" ]
 state_is two ready
 stop_daemon
 refuses "$BIN/lorafsd" --base "$BASE" --base "$WORK/two" --data "$DATA" "${sizes[@]}" \
-    --memory 72MB --pin base --device cpu
+    --memory 80MB --pin base --device cpu
 refused_with "the bases that stay"
 
 # Weights that cannot be read are the trouble of their base alone, and come with the next try.
 mv "$WORK/third/model-00001-of-00001.safetensors" "$WORK/away"
 head -c 5000 "$WORK/away" >"$WORK/third/model-00001-of-00001.safetensors"
-together --memory 72MB
+together --memory 80MB
 answers_with 503 POST /v1/completions -d '{"model": "three", "prompt": "Item", "max_tokens": 2}'
 grep -q 'the base three cannot be loaded: ' "$WORK/body" || fail "$(cat "$WORK/body")"
 [ "$(says base),$(says red)" = "${alone[base]},$red" ]
