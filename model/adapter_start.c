@@ -111,15 +111,20 @@ static enum lf_err start_site(struct starting *x, int site, struct lf_diag *diag
 
 enum lf_err lf_adapter_start_set(struct lf_adapter *a, const struct lf_model *m,
                                  const struct lf_adapter_start *spec, uint64_t seed,
+                                 bool (*go_on)(void *arg, double part), void *arg,
                                  struct lf_diag *diag)
 {
     struct starting x = {.a = a, .m = m, .spec = spec, .seed = seed};
     if (spec->kind == LF_START_USUAL)
         return LF_OK;
     enum lf_err rc = lf_site_weights_open(&x.base, m, true, diag);
-    for (int site = 0; site < a->shape.n_sites && rc == LF_OK; site++)
-        if (a->shape.rank[site] > 0)
-            rc = start_site(&x, site, diag);
+    for (int site = 0; site < a->shape.n_sites && rc == LF_OK; site++) {
+        if (a->shape.rank[site] == 0)
+            continue;
+        if (go_on && !go_on(arg, (double)site / a->shape.n_sites))
+            rc = lf_fail(diag, LF_E_CANCELLED, "cancelled");
+        rc = rc ?: start_site(&x, site, diag);
+    }
     lf_site_weights_close(&x.base);
     free(x.w);
     free(x.served);

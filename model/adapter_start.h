@@ -28,10 +28,12 @@ enum lf_err lf_adapter_start_parse(struct lf_adapter_start *out, const char *wor
                                    struct lf_diag *diag) LF_MUST_CHECK;
 /* Sets the parameters of a fresh adapter of the model's base (of twice the rank where it is
  * PiSSA's: lf_lora_settings.doubled). The weights are read from the checkpoint, and decomposed on
- * all cores; for a 7B base this takes minutes. LoftQ: LF_E_UNSUPPORTED where a weight is not
- * quantised while it is loaded. Any thread. */
+ * all cores; for a 7B base this takes minutes: go_on is called before each with the part that is
+ * done (0 to 1), and where it says no that is all (LF_E_CANCELLED); it may be NULL. LoftQ:
+ * LF_E_UNSUPPORTED where a weight is not quantised while it is loaded. Any thread. */
 enum lf_err lf_adapter_start_set(struct lf_adapter *a, const struct lf_model *m,
                                  const struct lf_adapter_start *spec, uint64_t seed,
+                                 bool (*go_on)(void *arg, double part), void *arg,
                                  struct lf_diag *diag) LF_MUST_CHECK;
 
 #endif

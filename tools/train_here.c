@@ -305,6 +305,17 @@ static enum lf_err take_ended(struct trainings *t, struct lf_diag *diag)
 
 /* ---- Training -------------------------------------------------------------------------------- */
 
+/* Until the adapter has its start from the base's weights. */
+static bool starting(void *arg, double part)
+{
+    const struct training *r = arg;
+    char what[LF_NAME_MAX + 48];
+    snprintf(what, sizeof what, "%s%sdecomposing the base's weights", r->it->name,
+             r->it->name[0] ? ": " : "");
+    lf_bar_update(&r->all->bar, part, what);
+    return !lf_interrupted;
+}
+
 static enum lf_err add(struct training *r, struct lf_diag *diag)
 {
     struct trainings *t = r->all;
@@ -315,6 +326,7 @@ static enum lf_err add(struct training *r, struct lf_diag *diag)
                                .checkpoint_dir = r->it->checkpoint[0] ? r->it->checkpoint : NULL,
                                .checkpoint_seconds = t->o->checkpoint_seconds,
                                .event = on_event,
+                               .starting = starting,
                                .event_arg = r};
     r->train = r->eval = NULL;
     if (t->n == 1)
@@ -345,6 +357,8 @@ static enum lf_err add_waiting(struct trainings *t, struct lf_diag *diag)
             continue;
         enum lf_err how = r->train ? LF_OK : load_both(r, &why);
         how = how ?: add(r, &why);
+        if (how == LF_E_CANCELLED) /* interrupted before it began */
+            return LF_OK;
         t->full = how == LF_E_DEVICE_FULL && t->n_running > 0;
         if (how != LF_OK && !t->full)
             rc = end(r, how, &why, diag);

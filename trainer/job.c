@@ -666,7 +666,8 @@ static enum lf_err begin(struct lf_job *j, const struct lf_job_spec *spec, struc
         return rc;
     find_checkpoint(j);
     return j->found.data ? LF_OK
-                         : lf_adapter_start_set(j->adapter, j->t->m, &start, j->s.seed, diag);
+                         : lf_adapter_start_set(j->adapter, j->t->m, &start, j->s.seed,
+                                                spec->starting, spec->event_arg, diag);
 }
 
 enum lf_err lf_job_prepare(struct lf_job **out, struct lf_trainer *t,

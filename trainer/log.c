@@ -9,8 +9,12 @@
 
 static const char *event_name(const struct lf_train_event *e)
 {
-    static const char *const names[] = {"started", "micro",      "step",   "warning",
-                                        "eval",    "checkpoint", "paused", "resumed"};
+    static const char *const names[] = {
+        [LF_TRAIN_STARTED] = "started",       [LF_TRAIN_STARTING] = "starting",
+        [LF_TRAIN_MICRO] = "micro",           [LF_TRAIN_STEP] = "step",
+        [LF_TRAIN_WARNING] = "warning",       [LF_TRAIN_EVAL] = "eval",
+        [LF_TRAIN_CHECKPOINT] = "checkpoint", [LF_TRAIN_PAUSED] = "paused",
+        [LF_TRAIN_RESUMED] = "resumed"};
     return e->kind == LF_TRAIN_END ? lf_job_state_name(e->progress.state) : names[e->kind];
 }
 

@@ -29,6 +29,8 @@ struct lf_job;
 
 enum lf_train_event_kind {
     LF_TRAIN_STARTED,    /* it has its place; progress.resumed says from where it goes on */
+    LF_TRAIN_STARTING,   /* part of the base's weights is decomposed for its start; made by whoever
+                            hears lf_job_spec.starting */
     LF_TRAIN_MICRO,      /* a micro-batch's gradients are in */
     LF_TRAIN_STEP,       /* an optimizer step is done */
     LF_TRAIN_WARNING,    /* something goes wrong: reason (trainer/watch.h) */
@@ -44,6 +46,7 @@ struct lf_train_event {
     struct lf_progress progress; /* as of now */
     int64_t step;                /* progress.step; CHECKPOINT: as of it */
     int micro;                   /* MICRO: of this step, from 1 */
+    double part;                 /* STARTING: 0 to 1 */
     double micro_loss;           /* MICRO: mean over its supervised tokens */
     double loss;                 /* STEP: mean over the step, by loss_normalization */
     double grad_norm;            /* STEP: before clipping */
@@ -86,7 +89,10 @@ struct lf_job_spec {
                                            other job; NULL: none */
     int n_replicas;                     /* up to LF_REPLICAS_MAX */
     lf_train_event_fn event;            /* or NULL */
-    void *event_arg;
+    bool (*starting)(void *arg, double part); /* while the base's weights are decomposed for its
+                                                 start (model/adapter_start.h), on the thread that
+                                                 prepares it; false: it is cancelled. Or NULL */
+    void *event_arg;                          /* of both */
 };
 
 /* tokens_max: of a fused batch (at most the exec's train_tokens_max; 0: that). x, stream, m and

@@ -93,7 +93,8 @@ static int mark_of(const struct lf_adapter_view *v)
     const struct lf_progress *p = &v->activity.progress;
     const struct lf_scores_due *s = &v->scores;
     if (v->activity.job && !p->steps)
-        return v->activity.preparing * 16 / 101 + (v->state == LF_ADAPTER_TRAINING);
+        return (v->activity.preparing + v->activity.starting) * 16 / 101 +
+               (v->state == LF_ADAPTER_TRAINING);
     if (v->activity.job)
         return 100 + (int)(p->step * 16 / p->steps);
     return s->rows ? 300 + (int)(s->done * 16 / s->rows) : 200;

@@ -129,6 +129,8 @@ struct lf_training {
     /* Its preparation, by a thread of its own */
     pthread_t preparer;
     bool preparing;          /* the thread was started, and not joined yet */
+    atomic_bool unwanted;    /* what it makes */
+    int hundredths;          /* of its start that are done; the thread's */
     atomic_bool prepared;    /* it is about to end: all below is set */
     struct lf_job *job_made; /* not placed yet */
     enum lf_err made;

@@ -177,6 +177,17 @@ static void on_event(void *arg, const struct lf_train_event *e)
         t->event(t->arg, e);
 }
 
+static bool starting(void *arg, double part)
+{
+    struct lf_training *t = arg;
+    struct lf_train_event e = {
+        .kind = LF_TRAIN_STARTING, .progress = lf_progress_none(), .part = part};
+    if ((int)(part * 100) > t->hundredths || part == 0)
+        t->event(t->arg, &e);
+    t->hundredths = (int)(part * 100);
+    return !atomic_load(&t->unwanted) && !(atomic_load(&t->wanted) & LF_TRAINING_CANCEL);
+}
+
 /* Without the engine's thread, which others wait for: a wide adapter takes a while. Datasets belong
  * to the trainer from here on. */
 static void *prepare(void *arg)
@@ -193,6 +204,7 @@ static void *prepare(void *arg)
                                .replicas = t->replicas,
                                .n_replicas = t->n_replicas,
                                .event = on_event,
+                               .starting = starting,
                                .event_arg = t};
     t->train = t->eval = NULL;
     t->n_replicas = 0;
@@ -400,6 +412,8 @@ void lf_engine_trainings_drop(struct lf_engine *e)
 /* Jobs go with the trainer, their checkpoints stay. */
 void lf_engine_end_trainings(struct lf_engine *e, enum lf_err rc, const char *why)
 {
+    for (struct lf_training *t = e->trainings; t; t = t->next)
+        atomic_store(&t->unwanted, true);
     for (struct lf_training *t = e->trainings; t; t = t->next) {
         preparation_over(t, true);
         lf_job_discard(t->job_made);

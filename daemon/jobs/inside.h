@@ -60,6 +60,7 @@ struct lf_open_job {
     int64_t bytes;                /* of its data sets' files */
     uint64_t prepares_since_ns;   /* PREPARING */
     int prepared;                 /* PREPARING: lf_activity's */
+    int starting;                 /* TRAINING, before it started: lf_activity's */
     int64_t rests_until_ms;       /* WAITING: what it needs was not there */
     struct lf_training *training; /* TRAINING, else NULL */
     int seat;                     /* TRAINING: who has it */

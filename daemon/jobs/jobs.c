@@ -72,7 +72,8 @@ void lf_open_job_show(struct lf_jobs *j, const struct lf_open_job *l)
                             .version = r->version,
                             .progress = r->progress,
                             .waits = l->no_room,
-                            .preparing = l->prepared};
+                            .preparing = l->prepared,
+                            .starting = l->starting};
     if (l->sweep)
         snprintf(a.note, sizeof a.note, "%s", l->sweep->note);
     lf_registry_activity(j->d->registry, r->adapter_id, &a);

@@ -175,6 +175,7 @@ static bool may_train(const struct lf_jobs *j, struct lf_open_job *l, enum lf_er
     else
         l->stage = LF_STAGE_TRAINING;
     l->started = false;
+    l->starting = 0;
     return !l->cancelled && l->stage == LF_STAGE_TRAINING;
 }
 

@@ -138,6 +138,7 @@ static void on_started(struct lf_jobs *j, struct lf_open_job *l)
 {
     lf_lock_auto held = lf_lock(&j->lock);
     l->started = true;
+    l->starting = 0;
     if (l->record.progress.state == LF_JOB_QUEUED)
         l->record.progress.state = LF_JOB_RUNNING;
     if (l->record.started_ms == 0)
@@ -145,10 +146,22 @@ static void on_started(struct lf_jobs *j, struct lf_open_job *l)
     pthread_cond_broadcast(&j->changed);
 }
 
+static void on_starting(struct lf_jobs *j, struct lf_open_job *l, double part)
+{
+    lf_lock_auto held = lf_lock(&j->lock);
+    l->starting = 1 + (int)(part * 100);
+    if (!l->cancelled)
+        lf_open_job_show(j, l);
+}
+
 static void on_event(struct lf_jobs *j, struct lf_open_job *l, struct lf_trial *t,
                      const struct lf_train_event *e)
 {
     struct lf_progress sum = e->progress;
+    if (e->kind == LF_TRAIN_STARTING) {
+        on_starting(j, l, e->part);
+        return;
+    }
     if (e->kind == LF_TRAIN_STARTED)
         on_started(j, l);
     else if (e->kind == LF_TRAIN_WARNING)

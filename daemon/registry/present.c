@@ -253,6 +253,8 @@ enum lf_err lf_adapter_status_line(struct lf_buf *b, const struct lf_adapter_vie
             lf_buf_puts(b, ": waits for memory that other trainings have");
         else if (v->activity.preparing > 0)
             lf_buf_printf(b, ": tokenising its rows, %d%%", v->activity.preparing - 1);
+        else if (v->activity.starting > 0)
+            lf_buf_printf(b, ": decomposing the base's weights, %d%%", v->activity.starting - 1);
         break;
     case LF_ADAPTER_READY:
         lf_buf_printf(b, " v%d", (int)a->current);

@@ -62,6 +62,7 @@ struct lf_activity {
     struct lf_progress progress;
     bool waits;    /* queued: it does not fit beside the trainings that run */
     int preparing; /* queued: hundredths of its rows that are tokenised, plus 1; 0: not now */
+    int starting;  /* the same of the base's weights that are decomposed for its start */
     char note[96]; /* training: of a sweep, what follows in `status`; "" */
 };
 

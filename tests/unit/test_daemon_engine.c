@@ -323,7 +323,10 @@ static void what_does_not_fit_is_refused(void **state)
 /* ---- Trainings ------------------------------------------------------------------------------- */
 
 struct heard {
-    atomic_int started, steps, ended;
+    atomic_int starting, started, steps, ended;
+    const char *init;  /* the training's; NULL: the usual one */
+    atomic_bool holds; /* its start stands still */
+    double part;       /* of it */
     int resumed;
     enum lf_err rc;
     struct lf_adapter *adapter;
@@ -332,6 +335,13 @@ struct heard {
 static void on_event(void *arg, const struct lf_train_event *e)
 {
     struct heard *h = arg;
+    if (e->kind == LF_TRAIN_STARTING) {
+        assert_true(e->part >= h->part && e->part < 1);
+        h->part = e->part;
+        atomic_fetch_add(&h->starting, 1);
+    }
+    while (atomic_load(&h->holds))
+        poll(NULL, 0, 1);
     if (e->kind == LF_TRAIN_STARTED)
         h->resumed = (int)e->progress.resumed;
     atomic_fetch_add(&h->started, e->kind == LF_TRAIN_STARTED);
@@ -365,6 +375,7 @@ static struct lf_training *train(struct bench *b, int steps, struct heard *h)
     s.rank = 2;
     s.steps = steps;
     s.batch_size = 2;
+    snprintf(s.init, sizeof s.init, "%s", h->init ? h->init : "");
     must(lf_dataset_load(&rows, path, b->rig.bases.base[0]->model, &s, false, NULL, &diag), &diag);
     must(lf_engine_train(b->engine,
                          &(struct lf_training_spec){.settings = &s,
@@ -431,6 +442,29 @@ static void a_training_is_cancelled_and_one_that_was_stopped_goes_on(void **stat
     assert_true(resumed.resumed >= 2);
     lf_training_cancel(t);
     wait_for(&resumed.ended, 1);
+    lf_training_release(t);
+}
+
+/* It takes minutes for a large base: how far it is can be seen, and it can be cancelled. */
+static void a_start_from_the_bases_weights_is_seen_and_cancelled(void **state)
+{
+    struct bench *b = *state;
+    struct heard whole = {.init = "pissa_niter_1"}, cut = {.init = "pissa_niter_1", .holds = true};
+    engine_up(b);
+    struct lf_training *t = train(b, 1, &whole);
+    wait_for(&whole.ended, 1);
+    assert_int_equal(whole.rc, LF_OK);
+    assert_true(atomic_load(&whole.starting) > 4 && whole.part > 0.5);
+    lf_adapter_free(whole.adapter);
+    lf_training_release(t);
+    t = train(b, 1, &cut);
+    wait_for(&cut.starting, 1);
+    lf_training_cancel(t);
+    atomic_store(&cut.holds, false);
+    wait_for(&cut.ended, 1);
+    assert_int_equal(cut.rc, LF_E_CANCELLED);
+    assert_int_equal(atomic_load(&cut.starting), 1);
+    assert_int_equal(atomic_load(&cut.started), 0);
     lf_training_release(t);
 }
 
@@ -525,6 +559,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_plan_on_paper_is_what_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(several_bases_divide_the_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(training_goes_on_beside_serving, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_start_from_the_bases_weights_is_seen_and_cancelled, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_training_is_cancelled_and_one_that_was_stopped_goes_on,
                                         setup, teardown),
     };

@@ -50,6 +50,7 @@ static inline void hear(void *arg, const struct lf_train_event *e)
         h->norm = e->grad_norm;
         h->lr_sum += e->learning_rate;
         break;
+    case LF_TRAIN_STARTING:
     case LF_TRAIN_WARNING:
         break;
     case LF_TRAIN_EVAL:
