@@ -109,10 +109,10 @@ LF_DECLARE_OPS(cpu_avx512);
 LF_DECLARE_OPS(cpu_vnni);
 extern const struct lf_ops lf_cpu_avx2_ops, lf_cpu_avx512_ops, lf_cpu_vnni_ops;
 #endif
-/* The operations compiled for the set called isa ("vnni", "avx512", "avx2", "base"; NULL: the best
- * that this machine runs), and that set's name for people. NULL where the machine does not run it.
- */
-const struct lf_ops *lf_cpu_ops(const char *isa, const char **label);
+/* From now on a cpu device has the operations of the set called isa ("amx", "vnni", "avx512",
+ * "avx2", "base"; NULL: the best that this machine runs). False, and nothing changes, where the
+ * machine does not run it. Streams made before keep theirs. */
+bool lf_cpu_use(struct lf_device *dev, const char *isa);
 
 #ifdef __cplusplus
 }

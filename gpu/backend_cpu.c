@@ -8,6 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef LF_HAVE_X86_SETS
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define XFEATURE_XTILEDATA 18
+#endif
+
 struct job {
     lf_cpu_fn fn;
     const void *args;
@@ -46,6 +53,14 @@ static bool has_vnni(void)
     return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 
+/* A process asks before it uses tiles: they are eight kilobytes more that a switch of threads
+ * saves. */
+static bool has_amx(void)
+{
+    return has_vnni() && __builtin_cpu_supports("amx-int8") &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
 #endif
 
 static bool always(void)
@@ -58,23 +73,28 @@ static const struct {
     const char *isa, *label;
     bool (*there)(void);
     const struct lf_ops *ops;
+    bool tiles;
 } sets[] = {
 #ifdef LF_HAVE_X86_SETS
-    {"vnni", "AVX-512 with VNNI", has_vnni, &lf_cpu_vnni_ops},
-    {"avx512", "AVX-512", has_avx512, &lf_cpu_avx512_ops},
-    {"avx2", "AVX2", has_avx2, &lf_cpu_avx2_ops},
+    {"amx", "AVX-512 with AMX", has_amx, &lf_cpu_vnni_ops, true},
+    {"vnni", "AVX-512 with VNNI", has_vnni, &lf_cpu_vnni_ops, false},
+    {"avx512", "AVX-512", has_avx512, &lf_cpu_avx512_ops, false},
+    {"avx2", "AVX2", has_avx2, &lf_cpu_avx2_ops, false},
 #endif
-    {"base", "base instructions", always, &lf_cpu_base_ops},
+    {"base", "base instructions", always, &lf_cpu_base_ops, false},
 };
 
-const struct lf_ops *lf_cpu_ops(const char *isa, const char **label)
+bool lf_cpu_use(struct lf_device *dev, const char *isa)
 {
+    struct lf_cpu *cpu = dev->impl;
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         if ((!isa || strcmp(isa, sets[i].isa) == 0) && sets[i].there()) {
-            *label = sets[i].label;
-            return sets[i].ops;
+            dev->ops = sets[i].ops;
+            cpu->isa = sets[i].label;
+            cpu->tiles = sets[i].tiles;
+            return true;
         }
-    return NULL;
+    return false;
 }
 
 static const int bits_of[] = {[LF_CPU_INT16] = 16, [LF_CPU_INT8] = 8, [LF_CPU_FP32] = 0};
@@ -95,9 +115,9 @@ static enum lf_err cpu_open(struct lf_device *dev, const struct lf_device_option
         rc = lf_no_memory(diag, "the scratch of %d threads", cpu->threads);
         goto out;
     }
-    dev->ops = lf_cpu_ops(NULL, &cpu->isa);
     pthread_mutex_init(&cpu->lock, NULL);
     dev->impl = cpu;
+    lf_cpu_use(dev, NULL);
     cpu = NULL;
 out:
     if (cpu) {

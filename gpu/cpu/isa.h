@@ -3,7 +3,9 @@
  * gpu/cpu/ and the ops' cpu.c are compiled once for each set (CMakeLists.txt): `base`, which every
  * machine of the architecture runs, and on x86-64 `avx2` (with FMA), `avx512` (F, BW, DQ, VL; with
  * what avx2 has) and `vnni` (avx512 and its products of integers). LF_CPU_ISA is the set's name; it
- * becomes a part of every symbol, and the backend picks a table when it opens.
+ * becomes a part of every symbol, and the backend picks a table when it opens. `amx` has vnni's
+ * table: functions with a target of their own use tiles where struct lf_cpu says that they are
+ * there.
  */
 #ifndef LF_GPU_CPU_ISA_H
 #define LF_GPU_CPU_ISA_H

@@ -2,7 +2,8 @@
  * it is used, as the functions that take it are inlined.
  *
  * Few tokens are multiplied while a row's codes come out of their bytes, in the order in which they
- * do; for more, rows become panels of integers, each row a lane.
+ * do; for more, rows become panels of integers, each row a lane. Tiles multiply those of 8 bits
+ * where the machine has them (q4_tiles.h).
  *
  * 8 bits: x86 multiplies unsigned by signed ones, so codes have `zero` added to them, and a sum
  * begins with what takes that off again. Without VNNI two neighbours' products are added in 16 bits
@@ -12,6 +13,7 @@
 
 #include "core/num.h"
 #include "gpu/cpu/q4.h"
+#include "gpu/cpu/q4_tiles.h"
 #include "gpu/cpu/q4_words.h"
 
 #include <float.h>
@@ -25,9 +27,10 @@
 #define RUN_BLOCKS 16                             /* whose scales are made together */
 #define BLOCK LF_FAST_BLOCK
 #define RUN (RUN_BLOCKS * BLOCK)
-#define ROWS 4     /* whose sums are in registers together */
-#define AHEAD 4096 /* elements asked for early: the hardware stops at the end of a page */
-#define NEAR 2     /* into the second cache: the first one holds the tokens */
+#define ROWS 4        /* whose sums are in registers together */
+#define AHEAD 4096    /* elements asked for early: the hardware stops at the end of a page */
+#define TILES_FROM 12 /* tokens: fewer are faster in registers */
+#define NEAR 2        /* into the second cache: the first one holds the tokens */
 
 /* Integers of codes are at most CODE_MAX, a block's integers of a token sum up to TOKEN_SUM at most
  * (each is rounded by half): no sum of products is over 2^31 - 1. With 8 bits two neighbours'
@@ -129,10 +132,10 @@ static float misfit(const float *code, float step)
 /* NF4's codes are nearest to whole numbers at 6,283 and, in 8 bits, at 123.26 among the steps that
  * leave the tokens enough; FP4's are whole at multiples of 192, and nearly so at 120. Other tables
  * take what is better. */
-static struct numbers numbers_of(const float *code, int bits)
+static struct numbers numbers_of(const float *code, int bits, int zero)
 {
     const float nf4 = bits == 8 ? 123.26F : 6283, fp4 = bits == 8 ? 120 : CODE_MAX;
-    struct numbers n = {.zero = bits == 8 ? CODE_MAX_8 : 0};
+    struct numbers n = {.zero = (int16_t)zero};
     float most = FLT_MIN;
     for (int i = 0; i < 16; i++)
         most = fmaxf(most, fabsf(code[i]));
@@ -680,6 +683,16 @@ LF_INLINE void block_sums(isum part[TILE][2], const struct fast_rows *g, const s
         }
 }
 
+/* A token's results of a panel's rows go where they belong. */
+LF_INLINE void put_results(float *y, const float *out, size_t m, bool accumulate)
+{
+    if (accumulate)
+        for (size_t n = 0; n < m; n++)
+            y[n] += out[n];
+    else
+        memcpy(y, out, m * sizeof *y);
+}
+
 /* M tokens from t on times m rows of a panel; M is a constant at each call. */
 LF_INLINE void tile_of(const struct fast_rows *g, const struct panel *p, size_t t, size_t m,
                        const size_t M, const int bits)
@@ -700,14 +713,8 @@ LF_INLINE void tile_of(const struct fast_rows *g, const struct panel *p, size_t 
                             LOAD(&out[i][h * LANES])));
         }
     }
-    for (size_t i = 0; i < M; i++) {
-        float *y = g->y + (t + i) * a->ldy;
-        if (a->accumulate)
-            for (size_t n = 0; n < m; n++)
-                y[n] += out[i][n];
-        else
-            memcpy(y, out[i], m * sizeof *y);
-    }
+    for (size_t i = 0; i < M; i++)
+        put_results(g->y + (t + i) * a->ldy, out[i], m, a->accumulate);
 }
 
 LF_INLINE void tile(const struct fast_rows *g, const struct panel *p, size_t t, size_t m, size_t M,
@@ -743,25 +750,72 @@ LF_INLINE void many_tokens(struct fast_rows *g, struct panel *p, const int bits)
     }
 }
 
-LF_INLINE void products(const struct lf_q4_dots *a, void *scratch, const int bits)
+#ifdef __AVX512VNNI__
+
+_Static_assert(PANEL == LF_TILES_ROWS && BLOCK == 64, "a panel is as q4_tiles.h has it");
+
+/* The same by tiles. */
+static void many_by_tiles(struct fast_rows *g, struct panel *p)
 {
-    struct packed x = packed_in(scratch, a->T, a->k1 - a->k0, bits);
-    struct numbers codes = numbers_of(a->w->code, bits);
-    struct fast_rows g = {
-        .a = a, .x = x, .scales = scales_of(a->w), .codes = &codes, .y = a->y, .n = a->n0};
-    char *behind = (char *)scratch + LF_FAST_SCRATCH - sizeof(struct panel);
-    if (a->T <= FEW)
-        few_tokens(&g, bits);
-    else
-        many_tokens(&g, (struct panel *)behind, bits);
+    const struct lf_q4_dots *a = g->a;
+    float out[LF_FAST_TOKENS][PANEL];
+    struct lf_tiles tiles = {.tokens = (const int8_t *)g->x.numbers,
+                             .token_scales = g->x.scales,
+                             .numbers = (const int8_t *)p->numbers,
+                             .scales = p->scales,
+                             .out = out,
+                             .T = a->T,
+                             .blocks = (a->k1 - a->k0) / BLOCK,
+                             .stride = g->x.depth,
+                             .scale_stride = g->x.blocks};
+    lf_tiles_begin(a->T);
+    for (; g->n < a->n1; g->n += PANEL, g->y += PANEL) {
+        size_t m = lf_min(PANEL, a->n1 - g->n);
+        decode_panel(p, g, g->n, m, 8);
+        lf_tiles_multiply(&tiles);
+        for (size_t t = 0; t < a->T; t++)
+            put_results(g->y + t * a->ldy, out[t], m, a->accumulate);
+    }
+    lf_tiles_end();
 }
 
-void lf_fast_products(const struct lf_q4_dots *a, void *scratch, int bits)
+#endif
+
+static bool by_tiles(size_t T, struct lf_fast_form form)
 {
-    if (bits == 8)
-        products(a, scratch, 8);
+    return form.tiles && form.bits == 8 && T >= TILES_FROM;
+}
+
+LF_INLINE void products(struct fast_rows *g, struct panel *p, const int bits)
+{
+    if (g->a->T <= FEW)
+        few_tokens(g, bits);
     else
-        products(a, scratch, 16);
+        many_tokens(g, p, bits);
+}
+
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch, struct lf_fast_form form)
+{
+    bool tiles = by_tiles(a->T, form);
+    struct numbers codes =
+        numbers_of(a->w->code, form.bits, form.bits == 8 && !tiles ? CODE_MAX_8 : 0);
+    struct fast_rows g = {.a = a,
+                          .x = packed_in(scratch, a->T, a->k1 - a->k0, form.bits),
+                          .scales = scales_of(a->w),
+                          .codes = &codes,
+                          .y = a->y,
+                          .n = a->n0};
+    struct panel *p = (void *)((char *)scratch + LF_FAST_SCRATCH - sizeof *p);
+#ifdef __AVX512VNNI__
+    if (tiles) {
+        many_by_tiles(&g, p);
+        return;
+    }
+#endif
+    if (form.bits == 8)
+        products(&g, p, 8);
+    else
+        products(&g, p, 16);
 }
 
 #else
@@ -778,9 +832,9 @@ void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0
     (void)scratch, (void)x, (void)ldx, (void)T, (void)k0, (void)k1, (void)bits;
 }
 
-void lf_fast_products(const struct lf_q4_dots *a, void *scratch, int bits)
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch, struct lf_fast_form form)
 {
-    (void)a, (void)scratch, (void)bits;
+    (void)a, (void)scratch, (void)form;
 }
 
 #endif

@@ -16,6 +16,13 @@
 #define lf_fast_pack LF_ISA(fast_pack)
 #define lf_fast_products LF_ISA(fast_products)
 
+/* In integers of `bits` bits, 16 or 8; many tokens in 8 bits by AMX's tiles, where the set is
+ * `vnni` and the machine has them: the same bytes come out. */
+struct lf_fast_form {
+    int bits;
+    bool tiles;
+};
+
 #define LF_FAST_BLOCK 64   /* elements of a token that share a scale */
 #define LF_FAST_TOKENS 256 /* of a call, at most */
 
@@ -39,6 +46,6 @@ size_t lf_fast_depth(size_t T, int bits);
 void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,
                   int bits);
 /* The products, with a scratch packed for the same T, k0, k1 and bits. a->w: lf_fast_fits. */
-void lf_fast_products(const struct lf_q4_dots *a, void *scratch, int bits);
+void lf_fast_products(const struct lf_q4_dots *a, void *scratch, struct lf_fast_form form);
 
 #endif

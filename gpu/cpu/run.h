@@ -20,7 +20,8 @@ struct lf_cpu {
     char *scratch; /* threads x LF_CPU_SCRATCH */
     int threads;
     int bits;        /* of integers in products, where the caller allows them; 0: fp32 */
-    const char *isa; /* the instruction set of the kernels in use */
+    bool tiles;      /* AMX's multiply integers (gpu/cpu/q4_tiles.h) */
+    const char *isa; /* the instruction set of the kernels in use, for people */
 };
 
 static inline struct lf_cpu *lf_cpu_of(const struct lf_stream *s)

@@ -16,7 +16,7 @@
 #define EXIT_SKIPPED 77
 
 static enum lf_device_kind dut_kind;
-static const struct lf_ops *dut_ops; /* instead of those the device would choose; or NULL */
+static const char *dut_isa; /* the set of a cpu, instead of the best one; or NULL */
 
 /* ---- Random numbers ---- */
 
@@ -53,8 +53,8 @@ static int open_side(struct rig *r, enum rig_side side, enum lf_device_kind kind
 {
     struct lf_diag diag = {{0}};
     enum lf_err rc = lf_device_open(&r->dev[side], kind, NULL, &diag);
-    if (!rc && side == RIG_DUT && dut_ops)
-        r->dev[side]->ops = dut_ops;
+    if (!rc && side == RIG_DUT && dut_isa)
+        lf_cpu_use(r->dev[side], dut_isa);
     if (!rc)
         rc = lf_stream_new(&r->stream[side], r->dev[side], 0, &diag);
     if (rc)
@@ -120,12 +120,7 @@ int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tes
     struct lf_diag diag = {{0}};
     const char *word = argc > 1 ? argv[1] : "cpu";
     if (strncmp(word, "cpu-", 4) == 0) {
-        const char *label;
-        dut_ops = lf_cpu_ops(word + 4, &label);
-        if (!dut_ops) {
-            print_message("skipped: this machine or build has no %s\n", word + 4);
-            return EXIT_SKIPPED;
-        }
+        dut_isa = word + 4;
         word = "cpu";
     }
     if (lf_device_kind_parse(&dut_kind, word, &diag)) {
@@ -142,7 +137,12 @@ int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tes
         print_error("%s\n", diag.text);
         return EXIT_FAILURE;
     }
+    bool there = !dut_isa || lf_cpu_use(probe, dut_isa);
     lf_device_free(probe);
+    if (!there) {
+        print_message("skipped: this machine or build has no %s\n", dut_isa);
+        return EXIT_SKIPPED;
+    }
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);
     return _cmocka_run_group_tests("rig", tests, n_tests, rig_setup, rig_teardown);

@@ -76,7 +76,7 @@ struct rig {
 };
 
 /* A program's main: argv[1] names the device: "cpu" (when absent), "cuda", or "cpu-SET", the cpu
- * with the kernels of one instruction set (lf_cpu_ops). argv[2]: only the tests whose names match
+ * with the kernels of one instruction set (lf_cpu_use). argv[2]: only the tests whose names match
  * this pattern ("*" and "?"). Answers 77 where the machine or the build has no such device. */
 int rig_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests);
 /* Only the definition, for finite differences. */

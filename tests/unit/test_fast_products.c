@@ -21,7 +21,7 @@
 #define TOKENS 41
 #define BLOCK 64
 
-static const struct lf_ops *ops; /* of the instruction set whose turn it is */
+static const char *isa; /* the instruction set whose turn it is */
 
 /* What gpu/ops.h says of the integers whose turn it is. Errors add up like noise: with 8 bits in
  * the blocks that have one element a hundred times as large, and these make the results, 0.29 of a
@@ -50,8 +50,8 @@ static void open_as(struct rig *r, enum lf_cpu_products products)
     struct lf_diag diag;
     struct lf_device_options o = {.threads = 2, .cpu_products = products};
     assert_int_equal(lf_device_open(&r->dev, LF_DEVICE_CPU, &o, &diag), LF_OK);
+    assert_true(lf_cpu_use(r->dev, isa));
     assert_int_equal(lf_stream_new(&r->stream, r->dev, 0, &diag), LF_OK);
-    r->stream->ops = ops;
 }
 
 static void close_device(struct rig *r)
@@ -257,6 +257,28 @@ static void a_token_does_not_depend_on_its_company(void **state)
     rig_free(r);
 }
 
+/* Tiles sum up the same integers, and what is made of the sums is the same. */
+static void tiles_give_the_bytes_of_registers(void **state)
+{
+    (void)state;
+    static const int counts[] = {7, 16, 17, 31, 33, TOKENS};
+    static float want[TOKENS * ROWS];
+    if (strcmp(isa, "amx") != 0)
+        skip();
+    struct rig *r = rig_new();
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        size_t size = (size_t)counts[i] * ROWS * sizeof *want;
+        assert_true(lf_cpu_use(r->dev, "vnni"));
+        multiply(r, 0, counts[i], counts[i]);
+        memcpy(want, r->y, size);
+        assert_true(lf_cpu_use(r->dev, "amx"));
+        memset(r->y, 0xff, size);
+        multiply(r, 0, counts[i], counts[i]);
+        assert_memory_equal(want, r->y, size);
+    }
+    rig_free(r);
+}
+
 /* Those behind the tokens that may be in integers have the bytes that they have alone, and all have
  * where the device is to be exact. */
 static void exact_tokens_stay_exact(void **state)
@@ -277,6 +299,15 @@ static void exact_tokens_stay_exact(void **state)
     rig_free(r);
 }
 
+static bool is_there(const char *set)
+{
+    struct lf_diag diag;
+    struct lf_device *dev;
+    bool there = lf_device_open(&dev, LF_DEVICE_CPU, NULL, &diag) == LF_OK && lf_cpu_use(dev, set);
+    lf_device_free(dev);
+    return there;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,16 +316,16 @@ int main(void)
         cmocka_unit_test(the_largest_sums_do_not_wrap),
         cmocka_unit_test(what_is_not_finite_stays_so),
         cmocka_unit_test(a_token_does_not_depend_on_its_company),
+        cmocka_unit_test(tiles_give_the_bytes_of_registers),
         cmocka_unit_test(exact_tokens_stay_exact)};
-    static const char *const sets[] = {"vnni", "avx512", "avx2"};
+    static const char *const sets[] = {"amx", "vnni", "avx512", "avx2"};
     int failed = 0;
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
-        const char *label;
-        ops = lf_cpu_ops(sets[i], &label);
-        for (size_t j = 0; ops && j < sizeof kinds / sizeof *kinds; j++) {
+        isa = sets[i];
+        for (size_t j = 0; is_there(isa) && j < sizeof kinds / sizeof *kinds; j++) {
             char name[64];
             kind = &kinds[j];
-            snprintf(name, sizeof name, "%s, %s", label, kind->name);
+            snprintf(name, sizeof name, "%s, %s", isa, kind->name);
             failed += cmocka_run_group_tests_name(name, tests, NULL, NULL);
         }
     }

@@ -96,14 +96,14 @@ struct work {
     const struct lf_linear_args *a;
     size_t panels, block; /* of all weights; tokens of a block */
     size_t t0, t1;
-    int bits; /* of integers, where a weight has that form; 0: in fp32 */
+    struct lf_fast_form form; /* where a weight has that; bits 0: in fp32 */
 };
 
 /* What a worker does at a time: panels [begin, end) of the weights together, tokens [t0, t1). */
 struct portion {
     const struct lf_linear_args *a;
     size_t begin, end, t0, t1;
-    int bits;
+    struct lf_fast_form form;
 };
 
 /* Its part of weight p; there is none where n0 >= n1. */
@@ -185,15 +185,15 @@ static void fast_tokens(const struct portion *all, void *scratch)
     struct portion s = *all;
     for (; s.t0 < all->t1; s.t0 = s.t1) {
         s.t1 = min_size(s.t0 + LF_FAST_TOKENS, all->t1);
-        size_t T = s.t1 - s.t0, depth = lf_fast_depth(T, s.bits);
+        size_t T = s.t1 - s.t0, depth = lf_fast_depth(T, s.form.bits);
         for (size_t k = 0; k < K; k += depth) {
             size_t k1 = min_size(k + depth, K);
-            lf_fast_pack(scratch, part_of(&s, 0).x, (size_t)a->ldx, T, k, k1, s.bits);
+            lf_fast_pack(scratch, part_of(&s, 0).x, (size_t)a->ldx, T, k, k1, s.form.bits);
             for (int p = 0; p < a->n; p++) {
                 struct piece c = part_of(&s, p);
                 struct lf_q4_dots d = dots_of(&c, k, k1);
                 if (c.n0 < c.n1 && lf_fast_fits(c.w))
-                    lf_fast_products(&d, scratch, s.bits);
+                    lf_fast_products(&d, scratch, s.form);
             }
         }
     }
@@ -208,7 +208,7 @@ static void forward_share(const struct portion *s, float *scratch)
             continue;
         if (c.w->bias)
             add_bias(&c);
-        if (s->bits && lf_fast_fits(c.w))
+        if (s->form.bits && lf_fast_fits(c.w))
             fast = true;
         else if (goes_packed(&c))
             packs = true;
@@ -228,7 +228,7 @@ static void forward(const void *args, size_t begin, size_t end, void *scratch)
         size_t tb = begin / wk->panels, from = begin % wk->panels;
         size_t to = min_size(wk->panels, from + (end - begin));
         size_t t0 = wk->t0 + tb * wk->block, t1 = min_size(t0 + wk->block, wk->t1);
-        forward_share(&(struct portion){wk->a, from, to, t0, t1, wk->bits}, scratch);
+        forward_share(&(struct portion){wk->a, from, to, t0, t1, wk->form}, scratch);
         begin += to - from;
     }
 }
@@ -245,9 +245,9 @@ static size_t token_block(struct lf_stream *s, size_t T, size_t panels)
 }
 
 static void forward_tokens(struct lf_stream *s, const struct lf_linear_args *a, size_t t0,
-                           size_t t1, int bits)
+                           size_t t1, struct lf_fast_form form)
 {
-    struct work wk = {.a = a, .t0 = t0, .t1 = t1, .bits = bits};
+    struct work wk = {.a = a, .t0 = t0, .t1 = t1, .form = form};
     for (int p = 0; p < a->n; p++)
         wk.panels += panels_of(a->w[p]->N);
     if (t0 == t1 || wk.panels == 0)
@@ -259,10 +259,10 @@ static void forward_tokens(struct lf_stream *s, const struct lf_linear_args *a, 
 
 void LF_ISA(linear)(struct lf_stream *s, const struct lf_linear_args *a)
 {
-    int bits = lf_cpu_of(s)->bits;
-    size_t fast = bits ? (size_t)a->T_fast : 0;
-    forward_tokens(s, a, 0, fast, bits);
-    forward_tokens(s, a, fast, (size_t)a->T, 0);
+    struct lf_fast_form form = {lf_cpu_of(s)->bits, lf_cpu_of(s)->tiles};
+    size_t fast = form.bits ? (size_t)a->T_fast : 0;
+    forward_tokens(s, a, 0, fast, form);
+    forward_tokens(s, a, fast, (size_t)a->T, (struct lf_fast_form){0});
 }
 
 /* ---- Backward ---- */
