@@ -158,6 +158,7 @@ void lf_gen_free(struct lf_gen *g)
     free(g->history);
     free(g->bias);
     lf_device_release_host(lf_exec_stream(g->x)->dev, g->masks);
+    lf_device_release_host(lf_exec_stream(g->x)->dev, g->draft_masks);
     free(g);
 }
 
@@ -662,8 +663,10 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
     s->over = out->finish != LF_FINISH_NONE;
     s->n_drafts -= drafted;
     g->accepted += drafted;
-    if (s->n_drafted > 0 && (!drafted || s->over))
+    if (s->n_drafted > 0 && (!drafted || s->over)) {
         refuse_drafts(g, s);
+        s->n_refused += drafted; /* what was drawn behind a draft that ends the text */
+    }
     if (!s->over)
         guess(g, s);
 }

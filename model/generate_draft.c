@@ -76,21 +76,76 @@ static enum lf_err read_round(struct lf_gen *g, struct gen_seq **seqs, int n, in
                           : LF_OK;
 }
 
-/* And its draws: each with the random number, the penalties and the biases of the token in whose
- * place it stands. What a guide allows is looked at behind it. */
+/* Its guide leads behind what is proposed so far; false: not there, or there is nothing to draw. */
+static bool guide_follows(struct gen_seq *s)
+{
+    bool follows = true;
+    for (int k = 0; k < s->n_proposed && follows; k++)
+        follows = lf_guide_accept(s->guide, s->tokens[s->n + k]) == LF_OK;
+    return follows && !lf_guide_ended(s->guide);
+}
+
+/* What the guide allows behind what is proposed, as mask `to` of the draft base's vocabulary.
+ * False: none of that is known. */
+static bool write_mask(struct lf_gen *g, struct gen_seq *s, int to)
+{
+    int n_base = g->m->config.V, n_draft = g->draft->model->config.V;
+    size_t base_words = lf_guide_words(n_base), words = lf_guide_words(n_draft);
+    uint32_t *base = g->draft_masks, *mask = base + base_words + (size_t)to * words, any = 0;
+    const struct lf_guide_place place = lf_guide_place(s->guide);
+    bool known = guide_follows(s) && lf_guide_mask(s->guide, base) == LF_OK;
+    lf_guide_return(s->guide, &place);
+    for (size_t i = 0; i < words && known; i++) {
+        uint32_t word = i < base_words ? base[i] : 0;
+        if (i + 1 == words && n_draft % 32 > 0)
+            word &= (1u << n_draft % 32) - 1;
+        mask[i] = word;
+        any |= word;
+    }
+    return any != 0;
+}
+
+/* Appends the mask of the sequence's next draw, where it has a guide. *drawn: there is a draw. */
+static enum lf_err add_mask(struct lf_gen *g, struct gen_seq *s, struct lf_exec_wish *wish,
+                            struct lf_sample_params *p, bool *drawn, struct lf_diag *diag)
+{
+    *drawn = true;
+    if (!s->guide)
+        return LF_OK;
+    if (!g->draft_masks) {
+        size_t words = (size_t)g->seqs_max * lf_guide_words(g->draft->model->config.V);
+        void *masks = NULL;
+        words += lf_guide_words(g->m->config.V);
+        enum lf_err rc = lf_device_alloc_host(lf_exec_stream(g->x)->dev, &masks,
+                                              words * sizeof *g->draft_masks, diag);
+        if (rc != LF_OK)
+            return rc;
+        g->draft_masks = masks;
+    }
+    *drawn = write_mask(g, s, wish->n_masks);
+    p->mask = *drawn ? ++wish->n_masks : 0;
+    return LF_OK;
+}
+
+/* And its draws: each with the random number, the penalties, the biases and the guide of the token
+ * in whose place it stands. */
 static enum lf_err draw_round(struct lf_gen *g, struct gen_seq **seqs, struct lf_diag *diag)
 {
     struct lf_exec_wish wish = {.which = g->which, .params = g->params};
     enum lf_err rc = LF_OK;
     g->n_history = g->n_bias = 0;
     for (int b = 0; b < g->n_batch && rc == LF_OK; b++) {
-        const struct gen_seq *s = seqs[g->planned[b]];
+        struct gen_seq *s = seqs[g->planned[b]];
         struct lf_sample_params *p = &g->params[wish.n];
+        bool drawn;
         if (unread(s) > 0)
             continue;
         *p = s->sample;
         p->top_n = p->mask = 0;
         p->counter = (uint64_t)(s->n + s->n_proposed - s->n_prompt);
+        rc = add_mask(g, s, &wish, p, &drawn, diag);
+        if (rc != LF_OK || !drawn)
+            continue;
         rc = lf_gen_add_lists(g, s, s->n_proposed, p, diag);
         g->which[wish.n++] = b;
     }
@@ -100,6 +155,8 @@ static enum lf_err draw_round(struct lf_gen *g, struct gen_seq **seqs, struct lf
     wish.n_history = (int)g->n_history;
     wish.bias = g->bias;
     wish.n_bias = (int)g->n_bias;
+    if (wish.n_masks > 0)
+        wish.masks = g->draft_masks + lf_guide_words(g->m->config.V);
     const struct lf_exec_tokens out = {.ids = g->draft_ids};
     rc = lf_exec_sample(g->draft->exec, &wish, &out, diag);
     for (int i = 0; i < wish.n && rc == LF_OK; i++) {

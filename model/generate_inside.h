@@ -89,6 +89,8 @@ struct lf_gen {
     uint64_t *owners;      /* (seqs_max) of those who decode */
     struct gen_seq **some; /* (seqs_max) that the draft base draws for */
     int32_t *draft_ids;    /* (seqs_max) what it drew */
+    uint32_t *draft_masks; /* (seqs_max, words) its guides', pinned, behind the words of one of the
+                              base's; NULL: no sequence that it drew for had a guide so far */
     struct lf_sample_params *params;
     struct gen_flight flights[LF_DRAWS_MAX]; /* a ring */
     int n_flights, flight_first;

@@ -124,13 +124,13 @@ struct answers {
     int32_t tops[N][N_ANSWER][2];
     int n[N];
     enum lf_finish finish[N];
-    int steps;
+    int steps, guided_steps; /* of all; of the one with a guide where it is alone */
     int64_t drafted, accepted;
 };
 
 static int32_t prompts[N][N_PROMPT];
 static struct lf_logit_bias words[N][N_WORDS];
-static struct lf_grammar *grammar;
+static struct lf_grammar *grammars[2]; /* of the last two: one that ends, one that goes on */
 static struct lf_token_trie *trie;
 static struct lf_tokenizer *tokenizer;
 
@@ -174,13 +174,13 @@ static void answer(struct answers *a, struct lf_gen *g, int from, int to)
 {
     struct lf_diag diag = {""};
     struct lf_guide *guides[N] = {NULL};
-    int ended = 0;
+    int ended = 0, before = a->steps;
     for (int i = from; i < to; i++) {
         struct lf_gen_request r = request(i);
         uint64_t id;
         r.user = &a->n[i];
-        if (i == N - 1) {
-            must(lf_guide_new(&guides[i], grammar, &diag), &diag);
+        if (i >= N - 2) {
+            must(lf_guide_new(&guides[i], grammars[i - (N - 2)], &diag), &diag);
             r.guide = guides[i];
         }
         must(lf_gen_add(g, &r, &id, &diag), &diag);
@@ -193,6 +193,7 @@ static void answer(struct answers *a, struct lf_gen *g, int from, int to)
         for (int k = 0; k < n; k++)
             hear(a, &out[k], &ended);
     }
+    a->guided_steps = a->steps - before;
     for (int i = from; i < to; i++)
         lf_guide_free(guides[i]);
 }
@@ -253,7 +254,7 @@ static void answer_all(struct answers *a, int n_ids, bool together, int speculat
     tiny_close(&t);
 }
 
-/* The base's tokenizer, for the guide: numbers by a comma each, one to two digits. */
+/* The base's tokenizer, for the guides: numbers by a comma each, one to two digits. */
 static int make_requests(void)
 {
     struct lf_diag diag = {""};
@@ -266,8 +267,10 @@ static int make_requests(void)
         n_ids++;
     end = lf_tokenizer_eos(tokenizer);
     must(lf_token_trie_new(&trie, tokenizer, n_ids, &end, 1, &diag), &diag);
-    static const char digits[] = "root ::= ([12] [12]? \",\"){1,60}";
-    must(lf_grammar_new(&grammar, digits, strlen(digits), trie, &diag), &diag);
+    static const char *const digits[] = {"root ::= ([12] \",\"){12} \".\"",
+                                         "root ::= ([12] [12]? \",\"){1,60}"};
+    for (int i = 0; i < 2; i++)
+        must(lf_grammar_new(&grammars[i], digits[i], strlen(digits[i]), trie, &diag), &diag);
     for (int i = 0; i < N; i++) {
         for (int k = 0; k < N_WORDS; k++)
             words[i][k] = (struct lf_logit_bias){.id = 300 + 10 * i + k, .add = i < 4 ? 60 : 0};
@@ -305,6 +308,7 @@ static void answers_are_those_without_drafts(void **state)
     static struct answers got;
     int n_ids = make_requests();
     answer_all(&plain, n_ids, false, 0, false, 0, NULL);
+    assert_int_equal(plain.finish[N - 2], LF_FINISH_WHOLE);
     assert_int_equal(plain.drafted, 0);
     for (int how = 0; how < 12; how++) {
         static const int speculate[] = {1, 3, 7};
@@ -331,8 +335,13 @@ static void answers_are_those_without_drafts(void **state)
         check_answers(&got, itself ? "drawn by the base itself" : "drawn by another base");
         if (itself && !(how & 2))
             assert_true(got.accepted > 40 && got.accepted * 10 > got.drafted * 9);
+        /* A guide's drafts come as others do: three with each token, but for a few steps that read
+         * the prompt and end the answer. */
+        if (itself && !(how & 1) && !(how & 2))
+            assert_in_range(got.guided_steps, 1, got.n[N - 1] / 4 + 4);
     }
-    lf_grammar_release(grammar);
+    for (int i = 0; i < 2; i++)
+        lf_grammar_release(grammars[i]);
     lf_token_trie_free(trie);
     lf_tokenizer_free(tokenizer);
 }
