@@ -606,8 +606,6 @@ static enum lf_err make_adapter(struct lf_job *j, const struct lf_adapter *init,
     if (rc == LF_OK && j->adapter->shape.rank_max > rank_max)
         rc = lf_fail(diag, LF_E_INVALID, "the rank is %d; here it may be %d at the most",
                      j->adapter->shape.rank_max, rank_max);
-    if (rc == LF_OK && j->adapter->shape.dora && j->n_replicas > 0)
-        rc = lf_fail(diag, LF_E_INVALID, "a training with DoRA's magnitudes is on one device");
     return rc ?: lf_dora_measure(j->adapter, j->t->m, !init, diag);
 }
 

@@ -489,8 +489,6 @@ static enum lf_err check_init(const struct lf_train_settings *s, struct lf_diag 
     if (s->dora && s->init[0])
         return lf_fail(diag, LF_E_INVALID,
                        "give \"init\" or \"dora\": magnitudes begin as the norms of the weights");
-    if (s->dora && s->devices > 1)
-        return lf_fail(diag, LF_E_INVALID, "a training with \"dora\" is on one device");
     if (lf_train_settings_lora(s).doubled && s->weight_decay > 0)
         return lf_fail(diag, LF_E_INVALID,
                        "\"weight_decay\" takes A and B to 0, and with them the first singular "

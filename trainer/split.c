@@ -111,7 +111,9 @@ static enum lf_err update_there(struct lf_replica *r, struct lf_diag *diag)
 {
     (void)diag;
     lf_stream_upload(r->portion.stream, r->d_sumsq, &r->job->sumsq, sizeof r->job->sumsq);
+    lf_exec_dora_grads(r->portion.x, r->slot);
     lf_job_adam(r->job, r->portion.stream, slot_of(r), r->d_sumsq);
+    lf_exec_dora(r->portion.x, r->slot);
     return LF_OK;
 }
 

@@ -81,7 +81,6 @@ static void what_is_not_done_says_why(void **state)
     static const struct refusal cases[] = {
         {"{\"use_dora\": true}", "did you mean \"dora\"?"},
         {"{\"init\": \"pissa\", \"dora\": true}", "\"init\" or \"dora\""},
-        {"{\"devices\": 2, \"dora\": true}", "on one device"},
         {"{\"init_lora_weights\": \"pissa\"}", "did you mean \"init\"?"},
         {"{\"corda_config\": {}}", "all adapters share the base as it is"},
         {"{\"init\": \"olora\"}", "\"pissa\", \"pissa_niter_N\""},

@@ -92,6 +92,7 @@ static void assert_same_copies(const struct several *of)
         const struct lf_slot *slot =
             &of->j->replica[k]->portion.slots->slot[of->j->replica[k]->slot];
         assert_memory_equal(slot->master, own->master, bytes);
+        assert_memory_equal(slot->copy, own->copy, bytes);
         assert_memory_equal(slot->moments, own->moments, 2 * bytes);
     }
 }
@@ -171,6 +172,18 @@ static void learns_what_it_learns_on_one(void **state)
     s.optimizer = LF_OPTIMIZER_ADAM;
     s.loss_normalization = LF_LOSS_MICRO_BATCH;
     compare(&s, &(struct how){.devices = 3}, 0);
+}
+
+static void magnitudes_are_learnt_on_all(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    s.dora = true;
+    compare(&s, &(struct how){.devices = 2, .eval = true}, 0);
+    s.accumulation = 2;
+    s.lora_plus = 4;
+    s.max_grad_norm = 0.01;
+    compare(&s, &(struct how){.devices = 3}, 40);
 }
 
 static void rows_are_divided_by_tokens(void **state)
@@ -336,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_what_it_learns_on_one),
+        cmocka_unit_test(magnitudes_are_learnt_on_all),
         cmocka_unit_test(rows_are_divided_by_tokens),
         cmocka_unit_test(preferences_are_of_all_devices),
         cmocka_unit_test(goes_on_on_more_devices_or_fewer),
