@@ -1,11 +1,9 @@
 /* Which base it is: a digest of its files, and the repository that it came from. */
 #include "base/base.h"
 
-#include "core/grow.h"
 #include "core/json.h"
 #include "core/log.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,49 +14,6 @@
 #define HEAD_BYTES (1u << 20) /* of a file, with its header */
 
 /* ---- The digest ------------------------------------------------------------------------------ */
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-struct names {
-    char **at;
-    size_t n, cap;
-};
-
-static void names_free(struct names *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->at[i]);
-    free(l->at);
-}
-
-/* Its safetensors files, by name. */
-static enum lf_err names_of(const char *dir, struct names *out, struct lf_diag *diag)
-{
-    enum lf_err rc = LF_OK;
-    DIR *d = opendir(dir);
-    if (!d)
-        return lf_fail_errno(diag, errno, "%s", dir);
-    for (struct dirent *x = readdir(d); x && rc == LF_OK; x = readdir(d)) {
-        size_t n = strlen(x->d_name);
-        if (n < 12 || strcmp(x->d_name + n - 12, ".safetensors") != 0)
-            continue;
-        char *copy = strdup(x->d_name);
-        rc = copy ? lf_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at) : LF_E_NO_MEMORY;
-        if (rc == LF_OK)
-            out->at[out->n++] = copy;
-        else
-            free(copy);
-    }
-    closedir(d);
-    if (rc != LF_OK)
-        return lf_fail(diag, rc, "%s: no memory for its files", dir);
-    if (out->n > 1)
-        qsort(out->at, out->n, sizeof *out->at, by_name);
-    return LF_OK;
-}
 
 /* A whole small file; one that is not there adds nothing. */
 static enum lf_err add_file(struct lf_sha256 *h, const char *dir, const char *name,
@@ -98,7 +53,7 @@ static enum lf_err add_weights(struct lf_sha256 *h, const char *dir, const char 
 static const char *const small[] = {"config.json", "tokenizer.json", "tokenizer.model"};
 #define N_SMALL (sizeof small / sizeof *small)
 
-static enum lf_err digest(struct lf_base *b, const struct names *weights, struct lf_diag *diag)
+static enum lf_err digest(struct lf_base *b, const struct lf_names *weights, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     struct lf_sha256 *h = lf_sha256_begin();
@@ -131,7 +86,7 @@ static void add_stat(struct lf_sha256 *h, const char *dir, const char *name)
 }
 
 /* A digest of all their names, sizes, times and inodes; "": none. */
-static void look(char out[LF_SHA256_HEX], const struct lf_base *b, const struct names *weights)
+static void look(char out[LF_SHA256_HEX], const struct lf_base *b, const struct lf_names *weights)
 {
     struct lf_sha256 *h = lf_sha256_begin();
     out[0] = '\0';
@@ -160,10 +115,10 @@ static bool recall(struct lf_base *b, const char *path, const char *files)
 static enum lf_err digest_kept(struct lf_base *b, const char *cache_dir, struct lf_diag *diag)
 {
     char path[LF_PATH_MAX], files[LF_SHA256_HEX];
-    struct names weights = {0};
+    lf_names_auto weights = {0};
     struct lf_diag why;
     enum lf_err rc = cache_dir ? lf_path_join(path, cache_dir, KEPT, diag) : LF_OK;
-    rc = rc ?: names_of(b->dir, &weights, diag);
+    rc = rc ?: lf_model_dir_weights(&weights, b->dir, diag);
     if (rc == LF_OK) {
         look(files, b, &weights);
         if (!cache_dir || !recall(b, path, files)) {
@@ -175,7 +130,6 @@ static enum lf_err digest_kept(struct lf_base *b, const char *cache_dir, struct 
                 lf_log(LF_LOG_WARN, "daemon", "the base's digest is not kept: %s", why.text);
         }
     }
-    names_free(&weights);
     return rc;
 }
 

@@ -238,23 +238,40 @@ static enum lf_err make_digest(char out[LF_SHA256_HEX], const struct lf_tensors 
     return rc;
 }
 
-enum lf_err lf_model_dir_digest(char out[LF_SHA256_HEX], const char *dir, struct lf_diag *diag)
+static bool has_weights(const char *name)
 {
     static const char end[] = ".safetensors";
+    size_t len = strlen(name), n = sizeof end - 1;
+    return len >= n && strcmp(name + len - n, end) == 0;
+}
+
+enum lf_err lf_model_dir_weights(struct lf_names *out, const char *dir, struct lf_diag *diag)
+{
+    enum lf_err rc = lf_dir_names(out, dir, diag);
+    size_t left = 0;
+    for (size_t i = 0; i < out->n; i++) {
+        if (has_weights(out->at[i]))
+            out->at[left++] = out->at[i];
+        else
+            free(out->at[i]);
+    }
+    out->n = left;
+    return rc;
+}
+
+enum lf_err lf_model_dir_digest(char out[LF_SHA256_HEX], const char *dir, struct lf_diag *diag)
+{
     char path[LF_PATH_MAX];
     lf_names_auto names = {0};
     lf_buf_auto text = {0};
     enum lf_err rc = lf_path_join(path, dir, "config.json", diag);
-    rc = rc ?: lf_sha256_file(out, path, diag) ?: lf_dir_names(&names, dir, diag);
+    rc = rc ?: lf_sha256_file(out, path, diag) ?: lf_model_dir_weights(&names, dir, diag);
     if (rc != LF_OK)
         return rc;
     lf_buf_puts(&text, out);
     for (size_t i = 0; i < names.n; i++) {
-        const char *name = names.at[i];
-        size_t len = strlen(name), n = sizeof end - 1;
-        if (len > n && strcmp(name + len - n, end) == 0 &&
-            lf_path_join(path, dir, name, NULL) == LF_OK)
-            lf_buf_printf(&text, "\n%s %lld", name, (long long)lf_file_size(path));
+        if (lf_path_join(path, dir, names.at[i], NULL) == LF_OK)
+            lf_buf_printf(&text, "\n%s %lld", names.at[i], (long long)lf_file_size(path));
     }
     return text.rc == LF_OK ? lf_sha256_of(out, text.data, text.len, diag)
                             : lf_no_memory(diag, "a checkpoint's digest");

@@ -74,6 +74,9 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
 /* Description, tokenizer and chat template alone: for who makes rows of a data set and no more. */
 enum lf_err lf_model_open_text(struct lf_model **out, const char *dir,
                                struct lf_diag *diag) LF_MUST_CHECK;
+/* The names of a checkpoint's safetensors files, in order, into an empty list. */
+enum lf_err lf_model_dir_weights(struct lf_names *out, const char *dir,
+                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* What a checkpoint's directory is, without reading all of it: SHA-256 over its config.json and its
  * safetensors files' names and sizes. */
 enum lf_err lf_model_dir_digest(char out[LF_SHA256_HEX], const char *dir,
