@@ -405,10 +405,10 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
         lf_model_free(m);
         return rc;
     }
-    if (!lf_device_on_host(m->dev)) { /* everything was copied */
+    if (!lf_device_on_host(
+            m->dev)) { /* everything was copied; the cache is model/site_weights.h's */
         lf_tensors_free(m->memory->checkpoint);
-        lf_tensors_free(m->memory->cache);
-        m->memory->checkpoint = m->memory->cache = NULL;
+        m->memory->checkpoint = NULL;
     }
     lf_reporter_say(&ld.progress, 1.0, "loaded");
     *out = m;

@@ -7,8 +7,9 @@
 #include "model/safetensors.h"
 
 struct lf_model_memory {
-    struct lf_tensors *checkpoint, *cache; /* mapped while weights point into them; or NULL */
-    void **p;                              /* (n) device allocations */
+    struct lf_tensors *checkpoint; /* mapped while weights point into it; or NULL */
+    struct lf_tensors *cache;      /* of what was quantised as it was loaded; or NULL */
+    void **p;                      /* (n) device allocations */
     size_t n, cap;
 };
 

@@ -188,8 +188,7 @@ static void widen(const struct reading *r, int64_t row, float *out)
     const struct lf_tensor *t = r->t->stored;
     size_t K = (size_t)r->t->cols;
     if (r->t->q4)
-        for (size_t k = 0; k < K; k++)
-            out[k] = lf_weight_at(&r->m->inside->q4, (int)row, (int)k);
+        lf_weight_row(out, &r->m->inside->q4, (int)row);
     else
         lf_to_f32(out, (const char *)t->data + (size_t)row * K * lf_dtype_bytes(t->dtype), t->dtype,
                   K);

@@ -1,9 +1,10 @@
 /* A base's weights as numbers: out of the device's memory where that is the host's, else out of the
- * checkpoint, quantised again. */
+ * checkpoint, and what was quantised out of its cache, or quantised again where there is none. */
 #include "model/site_weights.h"
 
 #include "gpu/weight.h"
 #include "model/bnb.h"
+#include "model/memory.h"
 
 #include <string.h>
 
@@ -57,11 +58,9 @@ struct widening {
 static void widen(void *arg, size_t begin, size_t end, int worker)
 {
     const struct widening *x = arg;
-    int K = x->from->K;
     (void)worker;
     for (size_t n = begin; n < end; n++)
-        for (int k = 0; k < K; k++)
-            x->to[n * (size_t)K + (size_t)k] = lf_weight_at(x->from, (int)n, k);
+        lf_weight_row(x->to + n * (size_t)x->from->K, x->from, (int)n);
 }
 
 static void widen_all(struct lf_site_weights *x, const struct lf_weight *from, float *to)
@@ -83,7 +82,13 @@ enum lf_err lf_site_weights_served(struct lf_site_weights *x, int site, float *w
     if (there->kind != LF_WEIGHT_Q4 || t->q4)
         return lf_merged_rows(&x->base, t, 0, t->rows, w, diag);
     struct lf_weight q;
-    enum lf_err rc = lf_bnb_quantize(x->quantizer, &q, t->stored, (int)t->rows, (int)t->cols, diag);
+    bool kept = false;
+    const int N = (int)t->rows, K = (int)t->cols;
+    enum lf_err rc = LF_OK;
+    if (x->m->memory->cache)
+        rc = lf_bnb_read(&kept, &q, x->m->memory->cache, t->stored->name, N, K, diag);
+    if (rc == LF_OK && !kept)
+        rc = lf_bnb_quantize(x->quantizer, &q, t->stored, N, K, diag);
     if (rc == LF_OK)
         widen_all(x, &q, w);
     return rc;
