@@ -166,7 +166,8 @@ enum lf_err lf_model_place_ropes(struct lf_model *m, struct lf_stream *s, struct
     if (!cos_ || !sin_)
         rc = lf_no_memory(diag, "%d positions", c->positions_max);
     for (int i = 0; i < c->n_ropes && rc == LF_OK; i++) {
-        lf_rope_tables(cos_, sin_, c, &c->rope[i]);
+        if (!s->dev->paper)
+            lf_rope_tables(cos_, sin_, c, &c->rope[i]);
         rc = lf_model_place_floats(m, s, &m->rope[i].cos_, cos_, n, diag);
         rc = rc ?: lf_model_place_floats(m, s, &m->rope[i].sin_, sin_, n, diag);
     }
