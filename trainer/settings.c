@@ -451,8 +451,8 @@ static enum lf_err read_all(struct lf_train_settings *s, const json_t *obj, stru
     return in.rc;
 }
 
-/* What goes with a loss, and what it leaves without a use. */
-static enum lf_err check_loss(const struct lf_train_settings *s, struct lf_diag *diag)
+/* What goes with a loss or a schedule, and what they leave without a use. */
+static enum lf_err check_uses(const struct lf_train_settings *s, struct lf_diag *diag)
 {
     bool pairs = s->loss != LF_LOSS_SUPERVISED;
     const struct {
@@ -473,6 +473,11 @@ static enum lf_err check_loss(const struct lf_train_settings *s, struct lf_diag 
         if (checks[i].wrong)
             return lf_fail(diag, LF_E_INVALID, "\"%s\" is for %s, and \"loss\" is \"%s\"",
                            checks[i].key, checks[i].of, losses[s->loss]);
+    if (s->restart_every > 0 && s->schedule != LF_SCHEDULE_COSINE)
+        return lf_fail(
+            diag, LF_E_INVALID,
+            "\"restart_every\" is for \"schedule\": \"cosine\", and \"schedule\" is \"%s\"",
+            schedules[s->schedule]);
     if (s->loss == LF_LOSS_KTO && s->batch_size < 2)
         return lf_fail(diag, LF_E_INVALID,
                        "\"loss\" is \"kto\": its \"batch_size\" must be 2 or more, for it compares "
@@ -508,7 +513,7 @@ static enum lf_err parse_flat(struct lf_train_settings *out, const json_t *obj,
     known[n] = NULL;
     lf_train_settings_default(&s);
     enum lf_err rc = lf_settings_only(obj, known, diag) ?: read_all(&s, obj, diag);
-    rc = rc ?: check_loss(&s, diag) ?: check_init(&s, diag);
+    rc = rc ?: check_uses(&s, diag) ?: check_init(&s, diag);
     if (rc == LF_OK)
         *out = s;
     else
@@ -557,6 +562,22 @@ static enum lf_err try_values(json_t *flat, const char *key, const json_t *list,
     return rc;
 }
 
+/* A value that is there twice would be trained twice, with the same outcome. */
+static enum lf_err refuse_repeated(const char *key, const json_t *list, struct lf_diag *diag)
+{
+    for (size_t i = 1; i < json_array_size(list); i++)
+        for (size_t k = 0; k < i; k++) {
+            lf_buf_auto text = {0};
+            json_t *v = json_array_get(list, i);
+            if (!json_equal(v, json_array_get(list, k)))
+                continue;
+            lf_json_put(&text, json_incref(v), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+            return lf_fail(diag, LF_E_INVALID, "\"%s\" has the value %.64s twice", key,
+                           lf_buf_str(&text));
+        }
+    return LF_OK;
+}
+
 /* flat: the object with the first value of each list; lists: those. */
 static enum lf_err take_lists(json_t *flat, json_t *lists, struct lf_diag *diag)
 {
@@ -574,8 +595,24 @@ static enum lf_err take_lists(json_t *flat, json_t *lists, struct lf_diag *diag)
         json_object_set(flat, t->key, json_array_get(v, 0));
     }
     json_object_foreach(lists, key, list)
-        rc = rc ?: try_values(flat, key, list, diag);
+        rc = rc ?: try_values(flat, key, list, diag) ?: refuse_repeated(key, list, diag);
     return rc;
+}
+
+/* What becomes that of the version that "from" names has one value. */
+static enum lf_err check_from(const struct lf_train_settings *s, const json_t *lists,
+                              struct lf_diag *diag)
+{
+    static const char *const shape[] = {
+        "rank",           "alpha",        "rslora",        "dora",
+        "target_modules", "rank_pattern", "alpha_pattern", "layers_to_transform"};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape && s->from[0]; i++)
+        if (json_object_get(lists, shape[i]))
+            return lf_fail(diag, LF_E_INVALID,
+                           "\"%s\" is that of the version that \"from\" names: it has no several "
+                           "values",
+                           shape[i]);
+    return LF_OK;
 }
 
 enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t *obj,
@@ -589,10 +626,12 @@ enum lf_err lf_train_settings_parse(struct lf_train_settings *out, const json_t 
     rc = rc ?: parse_flat(&s, flat, diag);
     if (rc != LF_OK)
         return rc;
+    rc = check_from(&s, lists, diag);
     bool any = json_object_size(lists) > 0;
-    if (any && !(s.sweep = json_dumps(lists, JSON_COMPACT | JSON_REAL_PRECISION(15))))
+    if (rc == LF_OK && any &&
+        !(s.sweep = json_dumps(lists, JSON_COMPACT | JSON_REAL_PRECISION(15))))
         rc = lf_no_memory(diag, "the settings");
-    else if (!any && s.trials > 0)
+    else if (rc == LF_OK && !any && s.trials > 0)
         rc = lf_fail(diag, LF_E_INVALID, "\"trials\" is of a sweep: no setting has several values");
     if (rc == LF_OK)
         *out = s;

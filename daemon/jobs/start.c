@@ -49,14 +49,22 @@ static enum lf_err find_import(struct lf_registry *r, struct start *s, struct lf
     return rc;
 }
 
+/* The version that is all of a text; 0: that is none. */
+static int32_t number_of(const char *text)
+{
+    size_t n = strlen(text);
+    long long x = n > 0 && n < 11 && strspn(text, "0123456789") == n ? strtoll(text, NULL, 10) : 0;
+    return x <= INT32_MAX ? (int32_t)x : 0;
+}
+
 /* "3", "import", "current", "other", "other/3". */
 static enum lf_err find(struct lf_registry *r, uint64_t adapter_id, const char *from,
                         struct start *s, struct lf_diag *diag)
 {
     char name[LF_NAME_MAX + 1], dir[LF_PATH_MAX];
     const char *number = from + strcspn(from, "/");
-    bool own = strspn(from, "0123456789") == strlen(from) || strcmp(from, "import") == 0 ||
-               strcmp(from, "current") == 0;
+    bool counted = *number || strspn(from, "0123456789") == strlen(from);
+    bool own = (counted && !*number) || strcmp(from, "import") == 0 || strcmp(from, "current") == 0;
     snprintf(name, sizeof name, "%.*s", (int)(number - from), from);
     *s = (struct start){.version = 0};
     enum lf_err rc = own ? lf_registry_view_id(r, adapter_id, &s->of, diag)
@@ -65,10 +73,10 @@ static enum lf_err find(struct lf_registry *r, uint64_t adapter_id, const char *
         return rc;
     if (strcmp(from, "import") == 0)
         return find_import(r, s, diag);
-    if (own && from[0] != 'c')
-        s->version = (int32_t)strtol(from, NULL, 10);
-    else
-        s->version = *number ? (int32_t)strtol(number + 1, NULL, 10) : s->of.record.current;
+    s->version = counted ? number_of(*number ? number + 1 : from) : s->of.record.current;
+    if (counted && s->version == 0)
+        return lf_fail(diag, LF_E_INVALID, "%s has no version %s", s->of.record.name,
+                       *number ? number + 1 : from);
     rc = version_dir(r, s, s->version, LF_ADAPTER_WEIGHTS_NAME, dir, diag);
     if (rc == LF_OK && (s->version < 1 || !lf_file_exists(dir)))
         rc = s->version < 1

@@ -7,6 +7,7 @@
 #include "model/adapter.h"
 #include "model/safetensors.h"
 #include "trainer/dataset.h"
+#include "trainer/sweep.h"
 
 #include <string.h>
 
@@ -64,6 +65,18 @@ bool lf_registry_wants_template(struct lf_registry *r, uint64_t id, const char *
     return wants;
 }
 
+/* Each of its trainings has settings that go together. */
+static enum lf_err check_sweep(const struct lf_train_settings *s, struct lf_diag *diag)
+{
+    struct lf_sweep w;
+    if (!s->sweep)
+        return LF_OK;
+    enum lf_err rc = lf_sweep_expand(&w, s, diag);
+    if (rc == LF_OK)
+        lf_sweep_free(&w);
+    return rc;
+}
+
 static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *path,
                                 struct lf_diag *diag)
 {
@@ -72,7 +85,7 @@ static enum lf_err check_config(struct lf_registry *r, uint64_t id, const char *
     struct lf_train_settings s;
     lf_train_settings_default(&s);
     enum lf_err rc = lf_file_map(&m, path, diag) ?: lf_json_parse(&j, m.data, m.bytes, diag);
-    rc = rc ?: lf_train_settings_parse(&s, j, diag);
+    rc = rc ?: lf_train_settings_parse(&s, j, diag) ?: check_sweep(&s, diag);
     const struct lf_base *base = NULL;
     rc = rc ?: lf_registry_base_named(r, id, s.base, &base, diag);
     const struct lf_lora_settings lora = lf_train_settings_lora(&s);

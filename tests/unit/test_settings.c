@@ -83,6 +83,7 @@ static void what_is_not_done_says_why(void **state)
         {"{\"init\": \"pissa\", \"dora\": true}", "\"init\" or \"dora\""},
         {"{\"init_lora_weights\": \"pissa\"}", "did you mean \"init\"?"},
         {"{\"corda_config\": {}}", "all adapters share the base as it is"},
+        {"{\"restart_every\": 100, \"schedule\": \"linear\"}", "for \"schedule\": \"cosine\""},
         {"{\"init\": \"olora\"}", "\"pissa\", \"pissa_niter_N\""},
         {"{\"init\": \"pissa_niter_0\"}", "N from 1 to 64"},
         {"{\"init\": \"pissa_niter_4x\"}", "N from 1 to 64"},

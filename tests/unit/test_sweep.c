@@ -65,11 +65,17 @@ static void bad_sweeps_are_refused(void **state)
     (void)state;
     static const struct {
         const char *text, *why;
-    } bad[] = {{"{\"learning_rate\": [1e-4, 7]}", "learning_rate"},
-               {"{\"rank\": []}", "\"rank\" may have 1 to 64 values"},
-               {"{\"trials\": 4}", "no setting has several values"},
-               {"{\"max_length\": [128, 256]}", "max_length"},
-               {"{\"steps\": [10, 20], \"epochs\": 1}", "not both"}};
+    } bad[] = {
+        {"{\"learning_rate\": [1e-4, 7]}", "learning_rate"},
+        {"{\"rank\": []}", "\"rank\" may have 1 to 64 values"},
+        {"{\"trials\": 4}", "no setting has several values"},
+        {"{\"max_length\": [128, 256]}", "max_length"},
+        {"{\"rank\": [8, 16], \"from\": \"current\"}", "\"rank\" is that of the version"},
+        {"{\"alpha\": [8, 16], \"from\": 3}", "\"alpha\" is that of the version"},
+        {"{\"rank\": [8, 16, 8]}", "\"rank\" has the value 8 twice"},
+        {"{\"learning_rate\": [0.001, 1e-3]}", "\"learning_rate\" has the value 0.001 twice"},
+        {"{\"target_modules\": [[\"q_proj\"], [\"q_proj\"]]}", "twice"},
+        {"{\"steps\": [10, 20], \"epochs\": 1}", "not both"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct lf_train_settings s;
         struct lf_diag diag = {""};
@@ -83,6 +89,11 @@ static void bad_sweeps_are_refused(void **state)
     must(parse(&s, "{\"rank\": [1,2,3,4,5,6,7,8,9], \"seed\": [1,2,3,4,5,6,7,8]}", &diag), &diag);
     assert_int_equal(lf_sweep_expand(&w, &s, &diag), LF_E_INVALID);
     assert_non_null(strstr(diag.text, "a sweep of 72 trainings; 64 at the most"));
+    lf_train_settings_free(&s);
+    /* Each value goes with the others' first, and two of them not with each other. */
+    must(parse(&s, "{\"init\": [\"\", \"pissa\"], \"weight_decay\": [0, 0.1]}", &diag), &diag);
+    assert_int_equal(lf_sweep_expand(&w, &s, &diag), LF_E_INVALID);
+    assert_non_null(strstr(diag.text, "set it to 0"));
     lf_train_settings_free(&s);
 }
 

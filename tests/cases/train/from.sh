@@ -39,6 +39,8 @@ refused_from() { # FROM MEMBERS REASON
     grep -qF "$3" "$WORK/body" || fail "$1: $(cat "$WORK/body")"
 }
 refused_from 7 '' '\"from\": 7: two has no version 7'
+refused_from one/1x '' 'one has no version 1x'
+refused_from one/4294967297 '' 'one has no version 4294967297'
 refused_from import '' 'nothing was imported into two'
 refused_from one/1 '"rank": 8' 'its rank is 4, \"rank\" is 8'
 refused_from one '"target_modules": ["q_proj"]' 'which \"target_modules\" has not'
