@@ -160,21 +160,30 @@ static const int32_t *answer_of(const struct lf_dataset *d, int64_t i, int *n)
     return r.labels + first;
 }
 
+/* Which answer of d's, of those known, row i of `of` has; NULL: none. */
+static struct lf_survey_answer *known_answer(struct lf_survey *s, const struct lf_dataset *d,
+                                             const struct lf_dataset *of, int64_t i)
+{
+    int n, m;
+    const int32_t *its = answer_of(of, i, &n);
+    for (int k = 0; k < s->n_answers; k++) {
+        const int32_t *other = answer_of(d, s->answers[k].row, &m);
+        if (m == n && is_equal(its, other, n))
+            return &s->answers[k];
+    }
+    return NULL;
+}
+
 /* Row i's answer is one of those known, or a new one. False: there are too many to be labels. */
 static bool count_answer(struct lf_survey *s, const struct lf_dataset *d, int64_t i)
 {
-    int n, m;
-    const int32_t *mine = answer_of(d, i, &n);
-    for (int k = 0; k < s->n_answers; k++) {
-        const int32_t *other = answer_of(d, s->answers[k].row, &m);
-        if (m == n && is_equal(mine, other, n)) {
-            s->answers[k].n++;
-            return true;
-        }
-    }
-    if (s->n_answers == LF_SURVEY_ANSWERS_MAX)
+    struct lf_survey_answer *known = known_answer(s, d, d, i);
+    if (known)
+        known->n++;
+    else if (s->n_answers < LF_SURVEY_ANSWERS_MAX)
+        s->answers[s->n_answers++] = (struct lf_survey_answer){i, 1};
+    else
         return false;
-    s->answers[s->n_answers++] = (struct lf_survey_answer){i, 1};
     return true;
 }
 
@@ -186,6 +195,16 @@ static void count_answers(struct lf_survey *s, const struct lf_dataset *d)
     if (!few || (int64_t)s->n_answers * FEW_ROWS > lf_dataset_rows(d))
         s->n_answers = 0;
     qsort(s->answers, (size_t)s->n_answers, sizeof *s->answers, more_rows_first);
+}
+
+/* Labels of eval that nothing teaches. */
+static void find_unknown(struct lf_survey *s, const struct lf_dataset *d,
+                         const struct lf_dataset *eval)
+{
+    int64_t n = s->n_answers > 0 && eval ? lf_dataset_rows(eval) : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!known_answer(s, d, eval, i) && s->unknown++ == 0)
+            s->unknown_line = line_of(eval, i);
 }
 
 /* ---- Lengths --------------------------------------------------------------------------------- */
@@ -208,6 +227,7 @@ static enum lf_err measure(struct lf_survey *s, const struct lf_dataset *d, stru
         struct lf_row r;
         lf_dataset_row(d, i, &r);
         count[r.n]++;
+        s->unwanted += r.unwanted;
     }
     s->median = at_place(count, (n - 1) / 2);
     s->p90 = at_place(count, (n - 1) * 9 / 10);
@@ -231,6 +251,7 @@ enum lf_err lf_survey_make(struct lf_survey *out, const struct lf_dataset *d,
         lf_dataset_report(eval, &rows);
     memcpy(s.eval_sha256, rows.sha256, sizeof s.eval_sha256);
     count_answers(&s, d);
+    find_unknown(&s, d, eval);
     *out = s;
     return LF_OK;
 }
@@ -269,6 +290,8 @@ json_t *lf_survey_warnings(const struct lf_survey *s)
     warn(list, s->leaks > 0,
          "eval rows that are trained on, too, whose scores say little: %lld (line %lld is %lld)",
          (long long)s->leaks, (long long)s->leak[0], (long long)s->leak[1]);
+    warn(list, s->unknown > 0, "eval rows whose answer no row has: %lld (line %lld)",
+         (long long)s->unknown, (long long)s->unknown_line);
     warn(list, r->other_forms > 0,
          "rows in another form than the first's (%s), in which it is asked: %lld (line %lld)",
          r->form, (long long)r->other_forms, (long long)r->other_line);

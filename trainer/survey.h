@@ -1,5 +1,6 @@
 /* What is remarkable about a data set, before anything is trained on it: how long its rows are,
- * which are there twice, whether eval rows are among them, how its answers are spread. What
+ * which are there twice, whether eval rows are among them or have answers that it does not teach,
+ * how its answers are spread. What
  * `lorafs rows`, `lorafs train`, an adapter's `status` and its metrics.json say of it is made here.
  * Pure; any thread. */
 #ifndef LF_TRAINER_SURVEY_H
@@ -26,7 +27,10 @@ struct lf_survey {
     int64_t leak[2];      /* of the first: its place, and that of the row here */
     char eval_sha256[65]; /* of the eval rows' file; "": there was none */
     struct lf_survey_answer answers[LF_SURVEY_ANSWERS_MAX]; /* by how many rows have them */
-    int n_answers; /* 0: they are no labels; most rows have one of their own */
+    int n_answers;        /* 0: they are no labels; most rows have one of their own */
+    int64_t unknown;      /* eval rows whose answer is a label that no row here has */
+    int64_t unknown_line; /* of the first */
+    int64_t unwanted;     /* rows whose completion is not wanted, of kto */
 };
 
 /* eval may be NULL, and so may limits, whose go_on is asked. Takes 32 MB at the most. */

@@ -107,8 +107,8 @@ static enum lf_err load(struct lf_jobs *j, const struct lf_job_record *r, struct
     return rc;
 }
 
-/* That it is tried again, and how: among what is said of the training. */
-static void say_tried(struct lf_open_job *l, const struct lf_inputs_fault *tried)
+/* That it is tried again, and how. */
+static void say_tried(json_t *list, const struct lf_inputs_fault *tried)
 {
     lf_buf_auto text = {0};
     if (tried->failures == 0)
@@ -117,8 +117,47 @@ static void say_tried(struct lf_open_job *l, const struct lf_inputs_fault *tried
     for (int i = 0; i < tried->fault.n; i++)
         lf_buf_printf(&text, "%s%lld", i ? ", " : ", without the rows of lines ",
                       (long long)tried->fault.lines[i]);
+    json_array_append_new(list, json_string(lf_buf_str(&text)));
+}
+
+/* Settings that ask for rows to evaluate on, where there are none. */
+static void say_without_rows(json_t *list, const struct prepared *p)
+{
+    const struct {
+        const char *key;
+        bool given;
+    } asking[] = {{"patience", p->settings.patience > 0},
+                  {"metric", p->settings.metric[0] != '\0'}};
+    for (size_t i = 0; i < sizeof asking / sizeof *asking && !p->eval; i++)
+        if (asking[i].given)
+            json_array_append_new(
+                list, json_sprintf("\"%s\" does nothing: there is no eval.jsonl, and no "
+                                   "\"validation\"",
+                                   asking[i].key));
+}
+
+/* Completions of kto that are all on one side. */
+static void say_one_sided(json_t *list, const struct prepared *p, const struct lf_survey *s)
+{
+    bool all = s->unwanted == s->report.rows;
+    if (p->settings.loss == LF_LOSS_KTO && (all || s->unwanted == 0))
+        json_array_append_new(
+            list, json_sprintf("%s completion is wanted: kto learns from the difference of both",
+                               all ? "no" : "each"));
+}
+
+/* What is said of the training before it begins. */
+static void say(struct lf_open_job *l, const struct prepared *p)
+{
     json_decref(l->warnings);
-    l->warnings = json_pack("[s]", lf_buf_str(&text));
+    l->warnings = json_array();
+    say_tried(l->warnings, &p->tried);
+    say_without_rows(l->warnings, p);
+    say_one_sided(l->warnings, p, &l->survey);
+    if (json_array_size(l->warnings) == 0) {
+        json_decref(l->warnings);
+        l->warnings = NULL;
+    }
 }
 
 /* In the log, and what a person should know of them in `status`. */
@@ -299,7 +338,7 @@ static void prepare(struct lf_jobs *j, struct lf_open_job *l)
     note_attempts(j, l, 0);
     not_preparing(j, l, rc);
     if (rc == LF_OK) {
-        say_tried(l, &p.tried);
+        say(l, &p);
         show_rows(j, l);
         rc = p.settings.sweep ? hand_over_sweep(j, l, &p, &diag) : hand_over(j, l, &p, &diag);
     }

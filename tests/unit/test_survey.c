@@ -52,6 +52,21 @@ static void eval_rows_among_the_rows_are_counted(void **state)
     expect_line(&s, "eval rows that are trained on, too, whose scores say little: 2 (line 2 is 2)");
 }
 
+static void eval_answers_that_no_row_has_are_counted(void **state)
+{
+    (void)state;
+    const char *rows = ROW("a", "x") ROW("b", "y") ROW("c", "x") ROW("d", "y") ROW("e", "x")
+        ROW("f", "y") ROW("g", "x") ROW("h", "y");
+    struct lf_survey s = survey_of(rows, ROW("i", "x") ROW("j", "z") ROW("k", "v"), 64);
+    assert_int_equal(s.unknown, 2);
+    expect_line(&s, "eval rows whose answer no row has: 2 (line 2)");
+    s = survey_of(rows, ROW("i", "x") ROW("j", "y"), 64);
+    expect_line(&s, "");
+    /* Answers of one's own are no labels. */
+    s = survey_of(ROW("a", "x") ROW("b", "y"), ROW("c", "z"), 64);
+    expect_line(&s, "");
+}
+
 static void rows_of_several_forms_are_counted(void **state)
 {
     (void)state;
@@ -122,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_that_are_there_twice_are_counted),
         cmocka_unit_test(eval_rows_among_the_rows_are_counted),
+        cmocka_unit_test(eval_answers_that_no_row_has_are_counted),
         cmocka_unit_test(rows_of_several_forms_are_counted),
         cmocka_unit_test(few_answers_are_labels),
         cmocka_unit_test(lengths_and_what_is_cut_are_said),

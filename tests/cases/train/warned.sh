@@ -1,5 +1,6 @@
 # A training that learns nothing is called so while it runs: in the log with its step, below
-# the line of `status`, afterwards in the version's report, and by `lorafs train` itself.
+# the line of `status`, afterwards in the version's report, and by `lorafs train` itself. So are
+# settings that do nothing, and labels that say nothing.
 . "$TEST_LIB/http.sh"
 serve
 lorafs() { "$BIN/lorafs" "$@"; }
@@ -21,3 +22,20 @@ grep -c " warn jobs: task: warning adapter=task .*$guess" "$WORK/daemon.log"
 stop_daemon
 serve
 call GET /v1/adapters/task/files/status | grep -c "^warning: .*$guess"
+
+# What asks for rows to evaluate on, and kto's labels where all are the same.
+new_adapter blind 1 '"metric": "accuracy", "patience": 2'
+put blind dataset.jsonl "$WORK/rows.jsonl" '?train=1' >/dev/null
+await blind '^ready v1'
+line_is blind '^warning: .*"patience" does nothing: there is no eval.jsonl.*; "metric" does nothing'
+put blind eval.jsonl "$WORK/rows.jsonl" >/dev/null
+call POST /v1/adapters/blind/ctl -d train >/dev/null
+await blind '^ready v2'
+line_is blind 'does nothing' && fail "$(status_line blind)"
+new_adapter sided 1 '"loss": "kto"'
+for i in 1 2 3 4; do
+    echo "{\"prompt\": \"Item $i is\", \"completion\": \" red\", \"label\": false}"
+done >"$WORK/rows.jsonl"
+put sided dataset.jsonl "$WORK/rows.jsonl" '?train=1' >/dev/null
+await sided '^ready v1'
+line_is sided '^warning: .*no completion is wanted'
