@@ -117,7 +117,8 @@ static enum lf_err nothing_usable(int64_t lost, int64_t first, struct lf_diag *d
     return lf_fail(
         diag, LF_E_INVALID,
         "none of the %lld rows has anything to learn: completions are empty, cut away by "
-        "max_length, or the rejected ones are the chosen ones (the first at line %lld)",
+        "max_length, of weight 0, or the rejected ones are the chosen ones (the first at line "
+        "%lld)",
         (long long)lost, (long long)first);
 }
 

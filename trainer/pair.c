@@ -260,8 +260,15 @@ enum lf_err lf_pair_split(struct lf_pair *out, const json_t *row, const struct l
     if (rc != LF_OK)
         return rc;
     drop_nulls(n);
-    bool labelled = s->loss == LF_LOSS_KTO && json_object_get(n, "label") &&
-                    !json_object_get(n, "chosen") && !ids_of(n, "chosen");
+    bool labelled = s->loss == LF_LOSS_KTO && !json_object_get(n, "chosen") && !ids_of(n, "chosen");
+    char list[LF_MEMBERS_BYTES];
+    if (labelled && !json_object_get(n, "label"))
+        return lf_fail(
+            diag, LF_E_INVALID,
+            "no \"label\", which says whether the completion is wanted, and no \"chosen\" "
+            "(the row has: %s); where it has another name, \"columns\" of config.json says "
+            "so",
+            lf_row_members(list, n));
     return labelled ? split_labelled(out, n, diag) : split_pair(out, n, diag);
 }
 

@@ -90,11 +90,19 @@ static enum lf_err read_method(struct tuning *t, const json_t *body, struct lf_d
         method.rc = lf_json_only(method.obj, known, diag);
     }
     bool dpo = lf_json_word(&method, "type", 0, method_words) == 1;
-    const char *word = method_words[dpo];
+    const char *word = method_words[dpo], *other = method_words[!dpo];
+    if (method.rc == LF_OK && json_object_get(method.obj, other))
+        method.rc =
+            lf_fail(diag, LF_E_INVALID, "\"method\" is %s, and has what is for %s", word, other);
     struct lf_json_in own = lf_json_in(lf_json_object(&method, word), diag);
     if (own.obj && method.rc == LF_OK) {
+        const json_t *before = h;
         own.rc = lf_json_only(own.obj, members, diag);
         h = lf_json_object(&own, "hyperparameters");
+        if (own.rc == LF_OK && before && h && !json_equal(before, h))
+            own.rc = lf_fail(diag, LF_E_INVALID,
+                             "\"hyperparameters\" and those of \"method\" are not the same");
+        h = h ? h : before;
     }
     enum lf_err rc = method.rc ?: own.rc ?: read_hyperparameters(t, h, dpo, diag);
     if (dpo)

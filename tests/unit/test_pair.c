@@ -229,7 +229,7 @@ static void rows_that_are_none_are_refused(void **state)
             LF_LOSS_DPO, "\"chosen\" has no message");
     refuses("{\"prompt\": \"a\", \"completion\": \"b\", \"label\": \"maybe\"}\n", LF_LOSS_KTO,
             "\"label\" must be");
-    refuses("{\"prompt\": \"a\", \"completion\": \"b\"}\n", LF_LOSS_KTO, "no \"chosen\"");
+    refuses("{\"prompt\": \"a\", \"completion\": \"b\"}\n", LF_LOSS_KTO, "no \"label\"");
     refuses("{\"prompt_ids\": 3, \"chosen_ids\": [1], \"rejected_ids\": [2]}\n", LF_LOSS_DPO,
             "\"prompt_ids\" must be a list");
     refuses("{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n", LF_LOSS_SUPERVISED,

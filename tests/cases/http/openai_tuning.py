@@ -70,6 +70,10 @@ def check_refusals(rows):
     refused(bad, create, "training_file", "line 3", training_file=torn.id)
     refused(bad, create, "suffix", suffix="a/b")
     refused(bad, create, "n_epochs", hyperparameters={"n_epochs": 0})
+    refused(bad, create, "not the same", hyperparameters={"n_epochs": 2}, method={
+        "type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}})
+    refused(bad, create, "has what is for dpo", method={
+        "type": "supervised", "dpo": {"hyperparameters": {"beta": 0.3}}})
     refused(bad, create, "reinforcement", method={"type": "reinforcement"})
     refused(bad, create, "beta", hyperparameters={"beta": 0.1})
     refused(bad, create, "metadata", metadata={"k": "x" * 513})

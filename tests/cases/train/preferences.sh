@@ -18,7 +18,8 @@ for loss in dpo kto; do
     lorafs create $loss
     put $loss config.json "$WORK/config.json" >/dev/null
     answers_with 422 PUT "/v1/adapters/$loss/files/dataset.jsonl" --data-binary "@$WORK/plain.jsonl"
-    grep -c 'line 1: no \\"chosen\\"' "$WORK/body"
+    [ $loss = dpo ] && lacks=chosen || lacks=label
+    grep -c "line 1: no .\"$lacks" "$WORK/body"
     put $loss eval.jsonl "$WORK/eval.jsonl" >/dev/null
     put $loss dataset.jsonl "$WORK/rows.jsonl" '?train=1' >/dev/null
 done
