@@ -1,4 +1,4 @@
-"""starts_oracle.py LORAFS BASE: moments of 8 bits against bitsandbytes', and PiSSA's and LoftQ's
+"""starts_oracle.py LORAFS: moments of 8 bits against bitsandbytes', and PiSSA's and LoftQ's
 starts against peft's and torch's decompositions.
 
 Rows in the same order, fp32 on the CPU. Trainings: the losses agree. Starts: the product of A and B
@@ -17,6 +17,7 @@ try:
     import peft
     import torch
     import transformers
+    from plain_base import plain_base
     from safetensors.torch import load_file
 except ImportError as e:
     print("skipped:", e)
@@ -170,11 +171,12 @@ def check_loftq(tool, base, work):
 
 
 def main():
-    tool, base = sys.argv[1:]
+    tool, = sys.argv[1:]
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     with tempfile.TemporaryDirectory() as work:
+        base = plain_base(os.path.join(work, "base"))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base)
         check_8bit(tool, base, work, tokenizer)
         check_pissa(tool, base, work, tokenizer)
         check_loftq(tool, base, work)

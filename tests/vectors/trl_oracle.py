@@ -1,4 +1,4 @@
-"""trl_oracle.py LORAFS BASE [LOSS...]: training by preferences against TRL's trainers.
+"""trl_oracle.py LORAFS [LOSS...]: training by preferences against TRL's trainers.
 
 The same rows in the same order from the same adapter, in fp32 on the CPU: the loss and the rewards
 of each step agree, and so does what rows that are held out say at the end.
@@ -17,6 +17,7 @@ try:
     import peft
     import torch
     import transformers
+    from plain_base import plain_base
     import trl
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 except ImportError as e:
@@ -154,10 +155,11 @@ def check(tool, base, work, loss):
 
 
 def main():
-    tool, base, *losses = sys.argv[1:]
+    tool, *losses = sys.argv[1:]
     torch.set_num_threads(2)
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as work:
+        base = plain_base(os.path.join(work, "base"))
         start(base, os.path.join(work, "start"))
         for loss in losses or TRAINERS:
             check(tool, base, work, loss)

@@ -1,4 +1,4 @@
-"""weights_oracle.py LORAFS BASE: weights of rows and of classes in the loss, against torch.
+"""weights_oracle.py LORAFS: weights of rows and of classes in the loss, against torch.
 
 The same rows in the same order from the same adapter, in fp32 on the CPU: the loss and the
 gradient's norm of each step agree, and so does the loss of rows that are held out.
@@ -14,6 +14,7 @@ try:
     import peft
     import torch
     import transformers
+    from plain_base import plain_base
 except ImportError as e:
     print("skipped:", e)
     sys.exit(77)
@@ -106,11 +107,12 @@ def check(tool, base, work, by, model, tokenizer):
 
 
 def main():
-    tool, base = sys.argv[1:]
+    tool, = sys.argv[1:]
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     with tempfile.TemporaryDirectory() as work:
+        base = plain_base(os.path.join(work, "base"))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base)
         for by in ("tokens", "micro_batch"):
             torch.manual_seed(3)
             model = peft.get_peft_model(
