@@ -41,14 +41,21 @@ enum lf_err lf_grammar_of_regex(struct lf_buf *out, const char *regex, size_t n,
                                 struct lf_diag *diag) LF_MUST_CHECK;
 /* JSON that the schema (an object, or true) accepts. Every answer does, but not all that it accepts
  * are answers: members come in the order of "properties", others only where "additionalProperties"
- * asks for them; one space, or a new line and up to 20 spaces, at the places where white space may
- * be; numbers have up to 16 digits and no exponent where they are bounded. Done: type, enum, const,
- * properties, required, additionalProperties, items, prefixItems, their numbers, length and pattern
- * of strings, formats of dates, times, uuid and ipv4, bounds, anyOf, oneOf where no two can be
- * meant, allOf, $ref within the schema, also to itself. Refused by name: not, if,
- * patternProperties, propertyNames, contains, uniqueItems, dependencies, multipleOf,
- * unevaluatedItems, and what parts of an allOf, or behind a $ref, say of items and members that
- * other parts know of.
+ * or "patternProperties" ask for them, or none has a name; one space, or a new line and up to 20
+ * spaces, at the places where white space may be; numbers have up to 20 digits on either side of
+ * the point, and an exponent only where no bound but 0 is near; strings with a pattern, a format or
+ * in "not" are written without escapes that need not be.
+ *
+ * Done: type, enum, const, properties, required, additionalProperties, patternProperties,
+ * propertyNames, minProperties, maxProperties, items, prefixItems, contains with its numbers,
+ * uniqueItems of up to 8 constants, numbers of items, length and pattern of strings, formats of
+ * dates, times, durations, uuid, ipv4, ipv6, hostname, email, uri and uri-reference, bounds,
+ * multipleOf of whole numbers, anyOf, allOf, oneOf where it is known how one part is none of the
+ * others, not where it is known what is left, if, dependencies in all their names, $ref within the
+ * schema, also to itself. Refused by name: all else of a "oneOf", a "not" and "uniqueItems", a
+ * "multipleOf" of fractions, whatever "unevaluatedProperties" and "unevaluatedItems" say but true
+ * and false, and those beside conditions, and what parts of an allOf, or behind a $ref, say of
+ * items and members that other parts know of.
  * Annotations and unknown members are left aside, as validators do. */
 enum lf_err lf_grammar_of_schema(struct lf_buf *out, const json_t *schema, const char *root,
                                  struct lf_diag *diag) LF_MUST_CHECK;

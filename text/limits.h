@@ -29,4 +29,12 @@
 #define LF_GUIDE_MEMORY_MAX (32u << 20) /* of a grammar's states, before they are made anew */
 #define LF_GUIDE_SCHEMAS_MAX 20000      /* subschemas, those that references lead to again too */
 
+#define LF_GUIDE_STATES_MAX 4096      /* of a language; a power of two */
+#define LF_GUIDE_SPENT_MAX (1u << 18) /* of all that a schema makes: some seconds */
+#define LF_GUIDE_EDGES_MAX (1u << 18) /* of it: 3 MB */
+#define LF_GUIDE_SCHEMAS_DEEP 64      /* schemas in schemas, references that lead on among them */
+#define LF_GUIDE_COUNTS_MAX 5000      /* rules of an object or array that counts */
+#define LF_GUIDE_UNIQUE_MAX 8         /* constants of which an array has none twice */
+#define LF_GUIDE_BRANCHES_MAX 64      /* of what parts of a schema leave together */
+
 #endif

@@ -209,8 +209,118 @@ static void schemas_that_do_not_know_of_each_other_are_refused(void **state)
                   "prefixItems");
     check_refused("{\"allOf\":[{\"properties\":{\"a\":true}},{\"unevaluatedProperties\":false}]}",
                   "unevaluatedProperties");
-    check_refused("{\"allOf\":[{\"properties\":{\"a\":true}},{\"additionalProperties\":false}]}",
+    check_refused("{\"allOf\":[{\"patternProperties\":{\"^a\":true}},"
+                  "{\"additionalProperties\":false}]}",
                   "additionalProperties");
+    check_refused("{\"properties\":{\"a\":{}},\"not\":{\"properties\":{\"b\":{\"minimum\":1}}},"
+                  "\"unevaluatedProperties\":false}",
+                  "unevaluatedProperties");
+    check(schema("{\"allOf\":[{\"properties\":{\"a\":true}},{\"additionalProperties\":false}]}"),
+          TEXTS("{}", NULL, "{\"a\":1}"));
+}
+
+static void what_is_not_exact_is_refused(void **state)
+{
+    (void)state;
+    check_refused("{\"type\":\"number\",\"multipleOf\":0.01}", "multipleOf");
+    check_refused("{\"items\":{\"type\":\"string\"},\"uniqueItems\":true}", "uniqueItems");
+    check_refused("{\"minProperties\":2}", "minProperties");
+    check_refused("{\"not\":{\"format\":\"date\"}}", "\"not\"");
+    check_refused("{\"oneOf\":[{\"minimum\":1,\"type\":\"integer\"},{\"type\":\"number\"}]}",
+                  "oneOf");
+}
+
+static void numbers_keep_to_their_bounds(void **state)
+{
+    (void)state;
+    check(schema("{\"type\":\"number\",\"minimum\":0.1,\"exclusiveMaximum\":12.5}"),
+          TEXTS("0.1", "0.10", "0.5", "1", "9.99", "12", "12.4999", "10.0", NULL, "0", "0.09",
+                "12.5", "12.50", "12.6", "13", "100", "-1", "0.1e1", "00.5"));
+    check(schema("{\"type\":\"number\",\"minimum\":-2.25,\"maximum\":-0.5}"),
+          TEXTS("-0.5", "-1", "-2.25", "-2.2", NULL, "-0.4", "-2.26", "-3", "0", "-0"));
+    check(schema("{\"type\":\"number\",\"exclusiveMinimum\":0}"),
+          TEXTS("1e-7", "0.001", "12345678901234567890", NULL, "0", "0.0", "0e3", "-1"));
+    check(schema("{\"type\":\"number\",\"minimum\":0}"), TEXTS("0", "1.5E+3", NULL, "-1"));
+    check(schema("{\"type\":\"integer\",\"multipleOf\":15,\"minimum\":-30,\"maximum\":100}"),
+          TEXTS("-30", "-15", "0", "15", "90", NULL, "5", "100", "105", "-45", "015", "1.5"));
+    check(schema("{\"type\":\"integer\",\"minimum\":1,\"not\":{\"enum\":[3,13]}}"),
+          TEXTS("1", "4", "130", NULL, "0", "3", "13"));
+    check(schema("{\"type\":\"number\",\"maximum\":1e300}"), TEXTS("5", "-5.5", NULL, "x"));
+    check(schema("{\"type\":\"integer\",\"maximum\":9223372036854775807}"),
+          TEXTS("9223372036854775807", NULL, "9223372036854775808"));
+}
+
+static void strings_are_what_all_says_of_them(void **state)
+{
+    (void)state;
+    check(schema("{\"type\":\"string\",\"pattern\":\"^[a-z\\\"]+$\",\"maxLength\":3}"),
+          TEXTS("\"a\"", "\"ab\\\"\"", NULL, "\"abcd\"", "\"\"", "\"A\""));
+    check(schema("{\"allOf\":[{\"pattern\":\"^a\"},{\"pattern\":\"z$\"},{\"minLength\":4}]}"),
+          TEXTS("\"abcz\"", NULL, "\"abz\"", "\"abca\""));
+    check(schema("{\"type\":\"string\",\"not\":{\"pattern\":\"[0-9]\"}}"),
+          TEXTS("\"\"", "\"x\\ny\"", NULL, "\"a1\""));
+    check(schema("{\"type\":\"string\",\"not\":{\"const\":\"no\"},\"maxLength\":4}"),
+          TEXTS("\"n\"", "\"nono\"", NULL, "\"no\"", "\"nonon\""));
+    check(schema("{\"format\":\"ipv6\"}"), TEXTS("\"::1\"", "\"fe80::a:1\"", NULL, "\"1::2::3\""));
+    check(schema("{\"format\":\"email\",\"maxLength\":9}"),
+          TEXTS("\"a.b@c.de\"", NULL, "\"ab.cd@e.fg\"", "\"a@b@c.d\""));
+    check(schema("{\"format\":\"date\"}"),
+          TEXTS("\"2024-02-29\"", "\"0999-12-31\"", NULL, "\"2023-02-29\"", "\"1900-02-29\""));
+    check(schema("{\"enum\":[\"caf\xc3\xa9\",\"toolong\"],\"maxLength\":4}"),
+          TEXTS("\"caf\xc3\xa9\"", "\"caf\\u00e9\"", NULL, "\"toolong\""));
+}
+
+static void members_are_told_by_their_names(void **state)
+{
+    (void)state;
+    check(schema("{\"properties\":{\"n1\":{}},\"patternProperties\":{\"^n\":{\"type\":\"integer\"},"
+                 "\"1$\":{\"minimum\":5,\"type\":\"integer\"}},\"additionalProperties\":"
+                 "{\"type\":\"null\"}}"),
+          TEXTS("{\"n1\":5,\"n2\":1,\"x1\":7,\"y\":null}", "{\"nn1\":6}", NULL, "{\"n1\":4}",
+                "{\"nn1\":4}", "{\"x\":1}", "{\"n2\":null}", "{\"x1\":null}"));
+    check(schema("{\"propertyNames\":{\"pattern\":\"^[a-c]\",\"maxLength\":2}}"),
+          TEXTS("{}", "{\"a\":1,\"bz\":[]}", NULL, "{\"d\":1}", "{\"abc\":1}"));
+    check(
+        schema("{\"properties\":{\"n\xc3\xa9\":{}},\"additionalProperties\":{\"type\":\"null\"}}"),
+        TEXTS("{\"n\xc3\xa9\":1,\"n\":null}", "{\"n\xc3\xa8\":null}", NULL, "{\"n\":1}"));
+    check(schema("{\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"minProperties\":2}"),
+          TEXTS("{\"a\":1,\"c\":1}", "{\"a\":1,\"b\":2,\"c\":3}", NULL, "{\"b\":1}", "{}"));
+    check(schema("{\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"maxProperties\":1}"),
+          TEXTS("{}", "{\"b\":1}", NULL, "{\"a\":1,\"c\":1}"));
+}
+
+static void conditions_hold(void **state)
+{
+    (void)state;
+    check(
+        schema(
+            "{\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"dependentRequired\":{\"a\":[\"c\"]}}"),
+        TEXTS("{}", "{\"b\":1}", "{\"a\":1,\"c\":1}", NULL, "{\"a\":1}", "{\"a\":1,\"b\":1}"));
+    check(
+        schema(
+            "{\"properties\":{\"k\":{\"enum\":[\"x\",\"y\"]},\"n\":{\"type\":\"integer\"}},"
+            "\"if\":{\"properties\":{\"k\":{\"const\":\"x\"}}},\"then\":{\"required\":[\"n\"]}}"),
+        TEXTS("{\"k\":\"y\"}", "{\"k\":\"x\",\"n\":1}", "{\"n\":2}", NULL, "{}", "{\"k\":\"x\"}"));
+    check(schema("{\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"oneOf\":[{\"required\":[\"a\"]},"
+                 "{\"required\":[\"b\",\"c\"]}]}"),
+          TEXTS("{\"a\":1}", "{\"a\":1,\"b\":1}", "{\"b\":1,\"c\":1}", NULL, "{}", "{\"b\":1}",
+                "{\"a\":1,\"b\":1,\"c\":1}"));
+    check(schema("{\"properties\":{\"a\":{}},\"not\":{\"required\":[\"b\"]}}"),
+          TEXTS("{}", "{\"a\":1}", NULL, "{\"b\":1}"));
+    check(schema("{\"not\":{\"type\":[\"object\",\"array\"]}}"),
+          TEXTS("1", "\"\"", NULL, "{}", "[]"));
+}
+
+static void items_are_counted_and_told_apart(void **state)
+{
+    (void)state;
+    check(schema("{\"items\":{\"type\":\"integer\"},\"contains\":{\"minimum\":5},\"maxItems\":3}"),
+          TEXTS("[5]", "[1,2,7]", "[1, 7, 2]", NULL, "[]", "[1,2]", "[1,2,3,5]"));
+    check(schema("{\"items\":{\"enum\":[1,2,3]},\"contains\":{\"const\":1},\"minContains\":2,"
+                 "\"maxContains\":2}"),
+          TEXTS("[1,1]", "[2,1,3,1]", NULL, "[1]", "[1,1,1]"));
+    check(schema("{\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems\":true,\"minItems\":1}"),
+          TEXTS("[\"c\"]", "[\"b\",\"a\",\"c\"]", NULL, "[]", "[\"a\",\"a\"]"));
 }
 
 /* For every token: allowed is what the bytes say. */
@@ -318,6 +428,12 @@ int main(void)
         cmocka_unit_test(regular_expressions_match_in_whole),
         cmocka_unit_test(schemas_say_what_json_is_answered),
         cmocka_unit_test(schemas_that_do_not_know_of_each_other_are_refused),
+        cmocka_unit_test(what_is_not_exact_is_refused),
+        cmocka_unit_test(numbers_keep_to_their_bounds),
+        cmocka_unit_test(strings_are_what_all_says_of_them),
+        cmocka_unit_test(members_are_told_by_their_names),
+        cmocka_unit_test(conditions_hold),
+        cmocka_unit_test(items_are_counted_and_told_apart),
         cmocka_unit_test(masks_allow_what_bytes_allow),
         cmocka_unit_test(states_are_made_anew),
         cmocka_unit_test(tokens_are_their_bytes),

@@ -6,8 +6,8 @@
  *   trie.c     a tokenizer's tokens by their bytes
  *   mask.c     the tokens that a state allows; guides
  *   regex.c    regular expressions into GBNF
- *   schema.c   JSON schemas into GBNF; of them schema_merge.c: several as one; schema_text.c:
- *              strings and numbers
+ *   language.c sets of texts, of which others are taken
+ *   schema.c   JSON schemas into GBNF (schema.h)
  */
 #ifndef LF_TEXT_GUIDE_INSIDE_H
 #define LF_TEXT_GUIDE_INSIDE_H
@@ -188,28 +188,52 @@ struct lf_token_trie {
 /* Appends a "literal". */
 void lf_gbnf_literal(struct lf_buf *out, const char *s, size_t n);
 
+/* What nothing fits. */
+#define LF_GBNF_NOTHING "[]"
+/* Appends an expression for one code point of n ranges, in order and apart; in_json: as it stands
+ * inside a JSON string. */
+void lf_gbnf_set(struct lf_buf *out, const struct lf_points *r, size_t n, bool in_json);
+
 /* How long what matches is, in code points; most is -1 where that has no end. */
 struct lf_regex_size {
     int64_t least, most;
 };
-/* Appends an expression for all that matches the whole regex; in_json: as the inside of a JSON
- * string some of which matches. */
-enum lf_err lf_regex_write(struct lf_buf *out, const char *regex, size_t n, bool in_json,
+enum lf_regex_how {
+    LF_REGEX_WHOLE, /* all of the text matches */
+    LF_REGEX_FOUND, /* some of it does */
+    LF_REGEX_JSON   /* the same, and the text is the inside of a JSON string */
+};
+/* Appends an expression for the texts of the regex. */
+enum lf_err lf_regex_write(struct lf_buf *out, const char *regex, size_t n, enum lf_regex_how how,
                            struct lf_regex_size *size, struct lf_diag *diag) LF_MUST_CHECK;
 
-/* schema_text.c: appends an expression for the strings, or numbers, of a schema; names of rules
- * that lf_json_rules appends may stand in it. */
-enum lf_err lf_schema_string(struct lf_buf *out, const json_t *schema,
-                             struct lf_diag *diag) LF_MUST_CHECK;
-enum lf_err lf_schema_number(struct lf_buf *out, const json_t *schema, bool whole,
-                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Any JSON: rules json, json-character, json-object, json-array, json-string, json-number,
- * json-integer, json-ws.
- */
-void lf_json_rules(struct lf_buf *out);
+/* ---- Languages ------------------------------------------------------------------------------- */
 
-/* schema_merge.c: what a schema accepts together with another one that it refers to, or is a part
- * of it; new. NULL: refused, or no memory. */
-json_t *lf_schema_both(const json_t *a, const json_t *b, struct lf_diag *diag);
+/* A set of texts: an automaton over their code points. Each of these makes a new one, yours
+ * (lf_language_free), or NULL: it would be too large, or there is no memory. Those of two use both
+ * up, which may be NULL. */
+struct lf_language;
+/* An expression of GBNF without rules. */
+struct lf_language *lf_language_of(const char *expression, struct lf_diag *diag);
+/* Whole numbers of up to so many digits. */
+struct lf_language *lf_language_multiples(int of, int digits, struct lf_diag *diag);
+/* Those of a length from least to most (-1: any) in code points; most is less where the automaton
+ * would become too large. */
+struct lf_language *lf_language_sized(struct lf_language *l, int64_t least, int64_t most,
+                                      struct lf_diag *diag);
+struct lf_language *lf_language_copy(const struct lf_language *l, struct lf_diag *diag);
+struct lf_language *lf_language_both(struct lf_language *a, struct lf_language *b,
+                                     struct lf_diag *diag);
+/* What a has and b has not. */
+struct lf_language *lf_language_without(struct lf_language *a, struct lf_language *b,
+                                        struct lf_diag *diag);
+void lf_language_free(struct lf_language *l);
+bool lf_language_has(const struct lf_language *l, const char *text, size_t n);
+bool lf_language_empty(const struct lf_language *l);
+size_t lf_language_states(const struct lf_language *l); /* of NULL 0 */
+/* Appends its rules, and to the text the name of the one that begins (LF_GBNF_NOTHING where it is
+ * empty); in_json: its texts as the inside of JSON strings. */
+enum lf_err lf_language_write(const struct lf_language *l, bool in_json, struct lf_buf *rules,
+                              struct lf_buf *text) LF_MUST_CHECK;
 
 #endif

@@ -15,7 +15,7 @@
 struct regex {
     struct lf_buf *out;
     const char *at, *end;
-    bool in_json;
+    bool in_json, found;
     int depth;
     struct lf_points set[RANGES + 1];
     size_t n_set;
@@ -122,25 +122,22 @@ static void put_code_point(struct lf_buf *out, uint32_t c)
     if (plain)
         lf_buf_putc(out, (char)c);
     else
-        lf_buf_printf(out, "\\U%08x", c);
+        lf_buf_printf(out, c < 0x80 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
 }
 
-static void put_ranges(struct lf_buf *out, const struct lf_points *r, size_t n)
+static void put_range(struct lf_buf *out, uint32_t lo, uint32_t hi)
 {
-    lf_buf_putc(out, '[');
-    for (size_t i = 0; i < n; i++) {
-        uint32_t lo = r[i].lo, hi = r[i].hi;
-        if (lo >= 0xd800 && lo < 0xe000) /* no escape says a surrogate */
-            lo = 0xe000;
-        if (hi >= 0xd800 && hi < 0xe000)
-            hi = 0xd7ff;
-        if (lo > hi)
-            continue;
-        put_code_point(out, lo);
+    if (lo >= 0xd800 && lo < 0xe000) /* no escape says a surrogate */
+        lo = 0xe000;
+    if (hi >= 0xd800 && hi < 0xe000)
+        hi = 0xd7ff;
+    if (lo > hi)
+        return;
+    put_code_point(out, lo);
+    if (hi > lo) {
         lf_buf_putc(out, '-');
         put_code_point(out, hi);
     }
-    lf_buf_putc(out, ']');
 }
 
 static bool has(const struct lf_points *r, size_t n, uint32_t c)
@@ -168,29 +165,52 @@ static void put_json_escapes(struct lf_buf *out, const struct lf_points *r, size
     }
 }
 
+/* Whatever has no end is written as what it has not. */
+static void put_plain(struct lf_buf *out, const struct lf_points *r, size_t n)
+{
+    bool endless = n > 0 && r[n - 1].hi == 0x10ffff;
+    uint32_t from = 0x20;
+    lf_buf_puts(out, endless ? "[^\\x00-\\x1f\\x22\\x5c" : "[");
+    for (size_t i = 0; i < n; i++) {
+        uint32_t lo = r[i].lo < 0x20 ? 0x20 : r[i].lo, hi = r[i].hi;
+        if (hi < lo)
+            continue;
+        if (endless && lo > from)
+            put_range(out, from, lo - 1);
+        from = hi + 1;
+        for (const char *p = "\"\\"; !endless && *p; p++) {
+            if (lo < (uint32_t)*p && hi >= (uint32_t)*p)
+                put_range(out, lo, (uint32_t)*p - 1);
+            if (hi >= (uint32_t)*p && lo <= (uint32_t)*p)
+                lo = (uint32_t)*p + 1;
+        }
+        if (!endless)
+            put_range(out, lo, hi);
+    }
+    lf_buf_putc(out, ']');
+}
+
+void lf_gbnf_set(struct lf_buf *out, const struct lf_points *r, size_t n, bool in_json)
+{
+    if (!in_json) {
+        lf_buf_putc(out, '[');
+        for (size_t i = 0; i < n; i++)
+            put_range(out, r[i].lo, r[i].hi);
+        lf_buf_putc(out, ']');
+        return;
+    }
+    lf_buf_putc(out, '(');
+    put_plain(out, r, n);
+    put_json_escapes(out, r, n);
+    lf_buf_putc(out, ')');
+}
+
 /* One character of the set, which is empty again. */
 static void put_set(struct regex *x, bool negated)
 {
     size_t n = lf_ranges_settle(x->set, x->n_set, negated);
-    struct lf_points plain[RANGES + 4];
     x->n_set = 0;
-    if (!x->in_json) {
-        put_ranges(x->out, x->set, n);
-        return;
-    }
-    size_t m = 0; /* all but controls, quotes and backslashes: those below ] are cut one by one */
-    for (size_t i = 0; i < n; i++) {
-        uint32_t lo = x->set[i].lo < 0x20 ? 0x20 : x->set[i].lo, hi = x->set[i].hi;
-        for (; lo <= hi && lo <= '\\' && m < RANGES; lo++)
-            if (lo != '"' && lo != '\\')
-                plain[m++] = (struct lf_points){lo, lo};
-        if (lo <= hi && m < RANGES)
-            plain[m++] = (struct lf_points){lo, hi};
-    }
-    lf_buf_putc(x->out, '(');
-    put_ranges(x->out, plain, lf_ranges_settle(plain, m, false));
-    put_json_escapes(x->out, x->set, n);
-    lf_buf_putc(x->out, ')');
+    lf_gbnf_set(x->out, x->set, n, x->in_json);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -401,7 +421,7 @@ static void anything(struct regex *x)
 static struct lf_regex_size sequence(struct regex *x, bool top)
 {
     struct lf_regex_size s = {0, 0};
-    bool found = top && x->in_json, tied = top && take(x, "^"), more = false;
+    bool found = top && x->found, tied = top && take(x, "^"), more = false;
     if (found && !tied)
         anything(x);
     while (x->rc == LF_OK && x->at < x->end && *x->at != '|' && *x->at != ')') {
@@ -434,10 +454,15 @@ static struct lf_regex_size alternatives(struct regex *x, bool top)
     return s;
 }
 
-enum lf_err lf_regex_write(struct lf_buf *out, const char *regex, size_t n, bool in_json,
+enum lf_err lf_regex_write(struct lf_buf *out, const char *regex, size_t n, enum lf_regex_how how,
                            struct lf_regex_size *size, struct lf_diag *diag)
 {
-    struct regex x = {.out = out, .at = regex, .end = regex + n, .in_json = in_json, .diag = diag};
+    struct regex x = {.out = out,
+                      .at = regex,
+                      .end = regex + n,
+                      .in_json = how == LF_REGEX_JSON,
+                      .found = how != LF_REGEX_WHOLE,
+                      .diag = diag};
     if (n > LF_REGEX_BYTES_MAX)
         return lf_fail(diag, LF_E_TOO_BIG, "a regular expression of %zu bytes: at most %u", n,
                        LF_REGEX_BYTES_MAX);
@@ -458,7 +483,7 @@ enum lf_err lf_grammar_of_regex(struct lf_buf *out, const char *regex, size_t n,
 {
     struct lf_regex_size size;
     lf_buf_puts(out, "root ::= ");
-    enum lf_err rc = lf_regex_write(out, regex, n, false, &size, diag);
+    enum lf_err rc = lf_regex_write(out, regex, n, LF_REGEX_WHOLE, &size, diag);
     lf_buf_putc(out, '\n');
     return rc;
 }

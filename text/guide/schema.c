@@ -1,41 +1,35 @@
-/* JSON schemas into GBNF: a rule for each subschema, and for each place in the order of an object's
- * members. */
+/* JSON schemas into GBNF: a rule for each subschema. */
 #include "core/json.h"
 #include "core/num.h"
-#include "text/guide/inside.h"
+#include "text/guide/schema.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH 64 /* of schemas in schemas, references that lead on among them */
+#define KEY_BYTES 256 /* of a schema's text: as long as a state takes, about */
 
-struct schemas {
-    struct lf_buf *out;
-    const json_t *root;
-    json_t *refs;  /* "#/..." to the number of its rule */
-    json_t *alive; /* schemas made on the way */
-    int n_rules, depth;
-    enum lf_err rc;
-    struct lf_diag *diag;
-};
-
-static int rule_of(struct schemas *m, const json_t *schema);
-
-static void fail(struct schemas *m, enum lf_err rc, const char *what)
+void lf_schemas_fail(struct lf_schemas *m, enum lf_err rc, const char *what)
 {
     if (m->rc == LF_OK)
         m->rc = lf_fail(m->diag, rc, "the schema: %s", what);
 }
 
-static int next_rule(struct schemas *m)
+int lf_schemas_next_rule(struct lf_schemas *m)
 {
-    if (m->n_rules >= LF_GUIDE_SCHEMAS_MAX)
-        fail(m, LF_E_TOO_BIG, "it has too many parts");
+    if (m->n_rules >= LF_GUIDE_SCHEMAS_MAX || m->out->len > LF_GUIDE_BYTES_MAX)
+        lf_schemas_fail(m, LF_E_TOO_BIG, "it has too many parts");
     return m->n_rules++;
 }
 
-/* Its own until all is done. */
-static json_t *keep(struct schemas *m, json_t *made)
+void lf_schemas_spend(struct lf_schemas *m, size_t states)
+{
+    m->spent += states;
+    if (m->spent > LF_GUIDE_SPENT_MAX)
+        lf_schemas_fail(m, LF_E_TOO_BIG, "its strings, names and parts are too many together");
+}
+
+json_t *lf_schemas_keep(struct lf_schemas *m, json_t *made)
 {
     if (!made) {
         m->rc = m->rc ?: LF_E_UNSUPPORTED; /* whoever made none has said why */
@@ -45,39 +39,60 @@ static json_t *keep(struct schemas *m, json_t *made)
     return made;
 }
 
+int64_t lf_schemas_count(struct lf_schemas *m, const json_t *schema, const char *key,
+                         int64_t otherwise)
+{
+    const json_t *v = json_object_get(schema, key);
+    double d = json_number_value(v);
+    if (!v)
+        return otherwise;
+    if (!json_is_number(v) || d < 0 || d != floor(d))
+        lf_schemas_fail(m, LF_E_INVALID, "a count of items, members or characters is none");
+    if (d > LF_GUIDE_TIMES_MAX && key[1] == 'i') /* min...; what is at most fewer is, too */
+        lf_schemas_fail(m, LF_E_UNSUPPORTED, "counts over 10000 that have to be are not done");
+    d = d > LF_GUIDE_TIMES_MAX ? LF_GUIDE_TIMES_MAX : d;
+    return m->rc == LF_OK ? (int64_t)d : otherwise;
+}
+
+enum { OBJECT = 1, ARRAY = 2, STRING = 4, NUMBER = 8, INTEGER = 16, BOOLEAN = 32, NIL = 64 };
+
+static const struct {
+    const char *name;
+    unsigned bits;
+} type_names[] = {{"object", OBJECT}, {"array", ARRAY},     {"string", STRING},
+                  {"number", NUMBER}, {"integer", INTEGER}, {"boolean", BOOLEAN},
+                  {"null", NIL}};
+
+static unsigned type_named(const char *s)
+{
+    for (size_t i = 0; s && i < sizeof type_names / sizeof *type_names; i++)
+        if (strcmp(s, type_names[i].name) == 0)
+            return type_names[i].bits;
+    return 0;
+}
+
 /* ---- What is not done ------------------------------------------------------------------------ */
 
-static const char *const refused[] = {"not",
-                                      "if",
-                                      "then",
-                                      "else",
-                                      "patternProperties",
-                                      "contains",
-                                      "minContains",
-                                      "propertyNames",
-                                      "dependencies",
-                                      "dependentRequired",
-                                      "dependentSchemas",
-                                      "unevaluatedItems",
-                                      "$dynamicRef",
-                                      "$recursiveRef",
-                                      NULL};
-
-static void check_members(struct schemas *m, const json_t *schema)
+static void check_members(struct lf_schemas *m, const json_t *schema)
 {
+    static const char *const refused[] = {"$dynamicRef", "$recursiveRef"};
     char what[96];
-    for (size_t i = 0; refused[i]; i++) {
-        const json_t *v = json_object_get(schema, refused[i]);
-        if (!v || (json_is_object(v) && json_object_size(v) == 0 && refused[i][0] != 'n'))
-            continue;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         snprintf(what, sizeof what, "\"%s\" is not done", refused[i]);
-        fail(m, LF_E_UNSUPPORTED, what);
+        if (json_object_get(schema, refused[i]))
+            lf_schemas_fail(m, LF_E_UNSUPPORTED, what);
     }
-    if (json_is_true(json_object_get(schema, "uniqueItems")))
-        fail(m, LF_E_UNSUPPORTED, "\"uniqueItems\" is not done");
     const json_t *u = json_object_get(schema, "unevaluatedProperties");
+    const json_t *items = json_object_get(schema, "unevaluatedItems");
+    bool conditional = json_object_get(schema, LF_SCHEMA_CONDITIONAL);
+    if ((u || items) && conditional)
+        lf_schemas_fail(m, LF_E_UNSUPPORTED,
+                        "\"unevaluatedProperties\" or \"unevaluatedItems\" beside \"not\", \"if\" "
+                        "or dependencies is not done");
     if (u && !json_is_boolean(u))
-        fail(m, LF_E_UNSUPPORTED, "\"unevaluatedProperties\" is not done");
+        lf_schemas_fail(m, LF_E_UNSUPPORTED, "\"unevaluatedProperties\" is not done");
+    if (items && (!json_is_boolean(items) || json_object_get(schema, "contains")))
+        lf_schemas_fail(m, LF_E_UNSUPPORTED, "\"unevaluatedItems\" is not done");
 }
 
 /* ---- References ------------------------------------------------------------------------------ */
@@ -100,7 +115,7 @@ static void step_text(char *out, size_t cap, const char *s, size_t n)
     out[len] = 0;
 }
 
-static const json_t *resolve(struct schemas *m, const char *ref)
+const json_t *lf_schemas_resolve(struct lf_schemas *m, const char *ref)
 {
     const json_t *at = m->root;
     char step[256], what[192];
@@ -114,7 +129,7 @@ static const json_t *resolve(struct schemas *m, const char *ref)
     }
     if (!p || *p || !at) {
         snprintf(what, sizeof what, "\"$ref\": \"%.100s\" is not found in it", ref);
-        fail(m, LF_E_UNSUPPORTED, what);
+        lf_schemas_fail(m, LF_E_UNSUPPORTED, what);
         return NULL;
     }
     return at;
@@ -138,53 +153,58 @@ static bool stands_alone(const json_t *schema, const char *what)
     return true;
 }
 
-static json_t *without(const json_t *schema, const char *key)
-{
-    json_t *out = lf_json_copy(schema);
-    json_object_del(out, key);
-    return out;
-}
-
 /* The rule of what a reference leads to; it may lead to itself. */
-static int rule_of_ref(struct schemas *m, const char *ref)
+static int rule_of_ref(struct lf_schemas *m, const char *ref)
 {
     const json_t *known = json_object_get(m->refs, ref);
-    const json_t *to = resolve(m, ref);
+    const json_t *to = lf_schemas_resolve(m, ref);
     if (known)
         return (int)json_integer_value(known);
-    int rule = next_rule(m);
+    int rule = lf_schemas_next_rule(m);
     json_object_set_new(m->refs, ref, json_integer(rule));
-    int at = to ? rule_of(m, to) : 0;
+    int at = to ? lf_schemas_rule(m, to) : 0;
     lf_buf_printf(m->out, "r%d ::= r%d\n", rule, at);
     return rule;
 }
 
 /* ---- Several schemas ------------------------------------------------------------------------- */
 
-/* A schema with allOf and $ref worked in, as far as what it leads to has no more of them. */
-static const json_t *flat(struct schemas *m, const json_t *schema)
+/* The two as one, and what that has for parts. */
+static const json_t *joined(struct lf_schemas *m, const json_t *a, const json_t *b)
 {
-    static const json_t *const any = NULL;
-    if (m->depth++ > DEPTH)
-        fail(m, LF_E_TOO_BIG, "it is nested too deeply, or refers to itself in an \"allOf\"");
+    const json_t *both = m->rc == LF_OK ? lf_schemas_keep(m, lf_schema_both(a, b, m->diag)) : NULL;
+    return m->rc == LF_OK ? lf_schemas_flat(m, both) : NULL;
+}
+
+const json_t *lf_schemas_flat(struct lf_schemas *m, const json_t *schema)
+{
+    if (m->depth++ > LF_GUIDE_SCHEMAS_DEEP)
+        lf_schemas_fail(m, LF_E_TOO_BIG,
+                        "it is nested too deeply, or refers to itself in an \"allOf\"");
     const char *ref = json_string_value(json_object_get(schema, "$ref"));
     const json_t *all = json_object_get(schema, "allOf"), *out = schema;
-    if (m->rc == LF_OK && json_is_true(schema))
-        out = keep(m, json_object());
-    else if (m->rc == LF_OK && !json_is_object(schema))
-        fail(m, LF_E_UNSUPPORTED, "nothing fits one of its parts");
-    else if (m->rc == LF_OK && ref) {
-        const json_t *to = resolve(m, ref), *rest = keep(m, without(schema, "$ref"));
-        to = m->rc == LF_OK ? flat(m, to) : any;
-        out = m->rc == LF_OK ? flat(m, keep(m, lf_schema_both(rest, to, m->diag))) : any;
+    if (m->rc == LF_OK && json_is_boolean(schema)) {
+        out =
+            lf_schemas_keep(m, json_is_true(schema) ? json_object() : json_pack("{s:[]}", "type"));
+    } else if (m->rc == LF_OK && !json_is_object(schema)) {
+        lf_schemas_fail(m, LF_E_INVALID, "one of its parts is no schema");
+    } else if (m->rc == LF_OK && ref) {
+        const json_t *to = lf_schemas_resolve(m, ref);
+        const json_t *rest = lf_schemas_keep(m, lf_schema_without(schema, "$ref"));
+        to = m->rc == LF_OK ? lf_schemas_flat(m, to) : NULL;
+        out = joined(m, rest, to);
     } else if (m->rc == LF_OK && json_is_array(all)) {
-        out = keep(m, without(schema, "allOf"));
+        out = lf_schemas_keep(m, lf_schema_without(schema, "allOf"));
         for (size_t i = 0; i < json_array_size(all) && m->rc == LF_OK; i++) {
-            const json_t *part = flat(m, json_array_get(all, i));
+            const json_t *part = lf_schemas_flat(m, json_array_get(all, i));
             if (m->rc == LF_OK)
-                out = keep(m, lf_schema_both(out, part, m->diag));
+                out = lf_schemas_keep(m, lf_schema_both(out, part, m->diag));
         }
-        out = m->rc == LF_OK ? flat(m, out) : any;
+        out = m->rc == LF_OK ? lf_schemas_flat(m, out) : NULL;
+    } else if (m->rc == LF_OK) {
+        out = lf_schema_condition(m, schema);
+        if (m->rc == LF_OK && out != schema)
+            out = lf_schemas_flat(m, out);
     }
     m->depth--;
     return m->rc == LF_OK ? out : NULL;
@@ -193,92 +213,119 @@ static const json_t *flat(struct schemas *m, const json_t *schema)
 /* The types that a schema names; 0: none. */
 static unsigned types_of(const json_t *schema);
 
-/* Some member that both require has other constants in each. */
-static bool told_apart(const json_t *a, const json_t *b)
+static bool are_apart(const json_t *a, const json_t *b);
+
+/* No object that is answered under a is valid under b: b requires a member that those have not, or
+ * forbids one that all of them have, or wants it to be what it is not. */
+static bool objects_apart(const json_t *a, const json_t *b)
 {
-    json_t *x = json_object_get(a, "properties"), *y = json_object_get(b, "properties"), *v;
-    const char *key;
-    json_object_foreach(x, key, v) {
-        const json_t *p = json_object_get(v, "const"),
-                     *q = json_object_get(json_object_get(y, key), "const");
-        bool both = p && q && !json_equal(p, q);
-        for (int side = 0; both && side < 2; side++) {
-            const json_t *list = json_object_get(side ? a : b, "required");
-            bool there = false;
-            for (size_t i = 0; i < json_array_size(list); i++)
-                there = there || strcmp(json_string_value(json_array_get(list, i)) ?: "", key) == 0;
-            both = there;
-        }
-        if (both)
+    const json_t *required = json_object_get(b, "required"), *v;
+    if (types_of(a) != OBJECT || json_object_get(a, "anyOf") || json_object_get(a, "oneOf"))
+        return false;
+    for (size_t i = 0; i < json_array_size(required); i++) {
+        const char *key = json_string_value(json_array_get(required, i));
+        if (key && !lf_schema_may_have(a, key))
+            return true;
+    }
+    required = json_object_get(a, "required");
+    for (size_t i = 0; i < json_array_size(required); i++) {
+        const char *key = json_string_value(json_array_get(required, i));
+        v = key ? json_object_get(json_object_get(b, "properties"), key) : NULL;
+        bool closed = json_is_false(json_object_get(b, "additionalProperties")) &&
+                      !json_object_get(b, "patternProperties");
+        if (key && (v ? json_is_false(v) : closed))
+            return true;
+        if (v && are_apart(json_object_get(json_object_get(a, "properties"), key), v))
             return true;
     }
     return false;
 }
 
-static json_t *constants(const json_t *schema)
-{
-    json_t *c = json_object_get(schema, "const"), *e = json_object_get(schema, "enum");
-    return c ? json_pack("[O]", c) : json_is_array(e) ? json_incref(e) : NULL;
-}
-
-/* No value fits both. */
-static bool apart(const json_t *a, const json_t *b)
+/* No value that is answered under a is valid under b. */
+static bool are_apart(const json_t *a, const json_t *b)
 {
     unsigned x = types_of(a), y = types_of(b);
-    json_auto_t *p = constants(a), *q = constants(b);
-    if (p && q) {
-        for (size_t i = 0; i < json_array_size(p); i++)
-            for (size_t k = 0; k < json_array_size(q); k++)
-                if (json_equal(json_array_get(p, i), json_array_get(q, k)))
-                    return false;
-        return true;
-    }
-    return (x && y && !(x & y)) || told_apart(a, b);
+    json_auto_t *p = lf_schema_constants(a), *q = lf_schema_constants(b);
+    bool common = !p || !q;
+    for (size_t i = 0; i < json_array_size(p) && !common; i++)
+        for (size_t k = 0; k < json_array_size(q); k++)
+            common = common || lf_schema_same(json_array_get(p, i), json_array_get(q, k));
+    return !common || (x && y && !(x & y)) || lf_schema_is_nothing(a) || objects_apart(a, b);
 }
 
-static void put_branches(struct schemas *m, struct lf_buf *text, const json_t *schema,
+/* How something under `part` is not valid under another schema, but for members that it does not
+ * know and would have to get for that; up to `most` ways. */
+static json_t *ways_not(struct lf_schemas *m, const json_t *other, const json_t *part, size_t most)
+{
+    const json_t *not = lf_schema_not(m, other), *list = json_object_get(not, "anyOf");
+    const json_t *known = json_object_get(part, "properties");
+    json_auto_t *all = list ? json_incref((json_t *)(uintptr_t)list) : json_array();
+    json_t *out = json_array();
+    if (not &&!list)
+        json_array_append(all, (json_t *)(uintptr_t) not );
+    for (size_t i = 0; i < json_array_size(all) && json_array_size(out) < most; i++) {
+        json_t *way = json_array_get(all, i);
+        const json_t *required = json_object_get(way, "required");
+        const char *key = json_string_value(json_array_get(required, 0));
+        unsigned x = types_of(way), y = types_of(part);
+        if ((x && y && !(x & y)) || (key && !json_object_get(known, key)))
+            continue;
+        json_array_append(out, way);
+    }
+    return out;
+}
+
+/* Part i of a "oneOf", as flat as `part`, so that it is none of the others. */
+static const json_t *alone_of(struct lf_schemas *m, const json_t *list, size_t i,
+                              const json_t *part)
+{
+    size_t n = LF_GUIDE_BRANCHES_MAX;
+    bool few = json_array_size(list) < 5; /* their ways are multiplied */
+    for (size_t k = 0; k < json_array_size(list) && m->rc == LF_OK; k++) {
+        const json_t *other = k != i ? lf_schemas_flat(m, json_array_get(list, k)) : NULL;
+        if (!other || are_apart(part, other))
+            continue;
+        json_t *ways = lf_schemas_keep(m, ways_not(m, other, part, few ? n : 1));
+        if (json_array_size(ways) == 0)
+            lf_schemas_fail(m, LF_E_UNSUPPORTED,
+                            "a \"oneOf\" whose parts may fit at once (\"anyOf\" may be meant) is "
+                            "not done");
+        else
+            part = joined(m, part, lf_schemas_keep(m, json_pack("{s:O}", "anyOf", ways)));
+    }
+    return part;
+}
+
+static void put_branches(struct lf_schemas *m, struct lf_buf *text, const json_t *schema,
                          const char *word)
 {
-    const json_t *list = json_object_get(schema, word), *rest = keep(m, without(schema, word));
-    bool alone = stands_alone(schema, word), one = strcmp(word, "oneOf") == 0;
-    const json_t **part = calloc(json_array_size(list) + 1, sizeof *part);
-    if (!part || json_array_size(list) == 0)
-        fail(m, part ? LF_E_INVALID : LF_E_NO_MEMORY, "an \"anyOf\" or \"oneOf\" is empty");
-    for (size_t i = 0; i < json_array_size(list) && m->rc == LF_OK; i++) {
-        part[i] = json_array_get(list, i);
+    const json_t *list = json_object_get(schema, word);
+    const json_t *rest = lf_schemas_keep(m, lf_schema_without(schema, word));
+    bool alone = stands_alone(schema, word), one = strcmp(word, "oneOf") == 0, any = false;
+    size_t n = json_array_size(list);
+    if (n == 0)
+        lf_schemas_fail(m, LF_E_INVALID, "an \"anyOf\" or \"oneOf\" is empty");
+    for (size_t i = 0; i < n && m->rc == LF_OK; i++) {
+        const json_t *part = json_array_get(list, i);
         if (!alone || one)
-            part[i] = flat(m, part[i]);
-        for (size_t k = 0; k < i && one && m->rc == LF_OK; k++)
-            if (!apart(part[i], part[k]))
-                fail(
-                    m, LF_E_UNSUPPORTED,
-                    "a \"oneOf\" whose parts may fit at once (\"anyOf\" may be meant) is not done");
+            part = lf_schemas_flat(m, part);
         if (m->rc == LF_OK && !alone)
-            part[i] = keep(m, lf_schema_both(rest, part[i], m->diag));
-        if (m->rc == LF_OK)
-            lf_buf_printf(text, "%sr%d", i ? " | " : "", rule_of(m, part[i]));
+            part = joined(m, rest, part);
+        if (m->rc == LF_OK && one)
+            part = alone_of(m, list, i, part);
+        if (m->rc != LF_OK || lf_schema_is_nothing(part))
+            continue;
+        lf_buf_printf(text, "%sr%d", any ? " | " : "", lf_schemas_rule(m, part));
+        any = true;
     }
-    free(part);
+    if (!any && one)
+        lf_schemas_fail(m, LF_E_UNSUPPORTED,
+                        "a \"oneOf\" whose parts fit at once (\"anyOf\" may be meant) is not done");
+    if (!any)
+        lf_buf_puts(text, LF_GBNF_NOTHING);
 }
 
 /* ---- Constants ------------------------------------------------------------------------------- */
-
-enum { OBJECT = 1, ARRAY = 2, STRING = 4, NUMBER = 8, INTEGER = 16, BOOLEAN = 32, NIL = 64 };
-
-static const struct {
-    const char *name;
-    unsigned bits;
-} type_names[] = {{"object", OBJECT}, {"array", ARRAY},     {"string", STRING},
-                  {"number", NUMBER}, {"integer", INTEGER}, {"boolean", BOOLEAN},
-                  {"null", NIL}};
-
-static unsigned type_named(const char *s)
-{
-    for (size_t i = 0; s && i < sizeof type_names / sizeof *type_names; i++)
-        if (strcmp(s, type_names[i].name) == 0)
-            return type_names[i].bits;
-    return 0;
-}
 
 static unsigned type_of_value(const json_t *v)
 {
@@ -297,302 +344,12 @@ static unsigned types_of(const json_t *schema)
     unsigned bits = type_named(json_string_value(t));
     for (size_t i = 0; i < json_array_size(t); i++)
         bits |= type_named(json_string_value(json_array_get(t, i)));
-    json_auto_t *list = constants(schema);
+    json_auto_t *list = lf_schema_constants(schema);
     unsigned values = 0;
     for (size_t i = 0; i < json_array_size(list); i++)
         values |= type_of_value(json_array_get(list, i));
     return values ? values : bits & NUMBER ? bits | INTEGER : bits;
 }
-
-/* What else is said of a constant would have to be looked at; its type is. */
-static void put_constants(struct schemas *m, struct lf_buf *text, const json_t *schema,
-                          const json_t *list)
-{
-    static const char *const others[] = {"properties", "required", "items",   "minLength",
-                                         "maxLength",  "pattern",  "minimum", "maximum",
-                                         "minItems",   "maxItems", NULL};
-    json_auto_t *bare = lf_json_copy(schema);
-    bool any = false;
-    json_object_del(bare, "const");
-    json_object_del(bare, "enum");
-    unsigned types = types_of(bare);
-    for (size_t i = 0; others[i]; i++)
-        if (json_object_get(schema, others[i]))
-            fail(m, LF_E_UNSUPPORTED, "\"enum\" or \"const\" beside other rules is not done");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *v = json_array_get(list, i);
-        lf_buf_auto value = {0};
-        if (types && !(types & type_of_value(v)))
-            continue;
-        if (lf_json_put(&value, json_incref(v), JSON_ENCODE_ANY | JSON_COMPACT) != LF_OK)
-            fail(m, LF_E_NO_MEMORY, "no memory");
-        lf_buf_puts(text, any ? " | " : "");
-        lf_gbnf_literal(text, lf_buf_str(&value), value.len);
-        any = true;
-    }
-    if (!any)
-        fail(m, LF_E_UNSUPPORTED, "an \"enum\" has no value that fits");
-}
-
-/* ---- Arrays ---------------------------------------------------------------------------------- */
-
-static int64_t count_of(struct schemas *m, const json_t *schema, const char *key, int64_t otherwise)
-{
-    const json_t *v = json_object_get(schema, key);
-    if (!v)
-        return otherwise;
-    double d = json_number_value(v);
-    if (!json_is_number(v) || d < 0 || d > LF_GUIDE_TIMES_MAX)
-        fail(m, LF_E_UNSUPPORTED, "a count of items or members is none, or too large");
-    return m->rc == LF_OK ? (int64_t)d : otherwise;
-}
-
-/* Entries behind those that have their own schemas: from lo to hi, the first with a comma or not.
- */
-static void put_rest(struct lf_buf *text, int rule, int64_t lo, int64_t hi, bool comma)
-{
-    if (hi == 0)
-        return;
-    if (!comma) {
-        lf_buf_printf(text, "(r%d ", rule);
-        put_rest(text, rule, lo > 0 ? lo - 1 : 0, hi < 0 ? -1 : hi - 1, true);
-        lf_buf_puts(text, lo == 0 ? ")? " : ") ");
-    } else if (hi < 0) {
-        lf_buf_printf(text, "(\",\" json-ws r%d){%d,} ", rule, (int)lo);
-    } else {
-        lf_buf_printf(text, "(\",\" json-ws r%d){%d,%d} ", rule, (int)lo, (int)hi);
-    }
-}
-
-static void put_array(struct schemas *m, struct lf_buf *text, const json_t *schema)
-{
-    const json_t *items = json_object_get(schema, "items"), *first;
-    first = json_is_array(items) ? items : json_object_get(schema, "prefixItems");
-    if (json_is_array(items)) /* before 2020 */
-        items = json_object_get(schema, "additionalItems");
-    int64_t lo = count_of(m, schema, "minItems", 0), hi = count_of(m, schema, "maxItems", -1);
-    int64_t n = (int64_t)json_array_size(first);
-    bool more = !json_is_false(items) && (items || n == 0 || lo > n);
-    n = hi >= 0 && hi < n ? hi : n;
-    if (!more)
-        hi = n;
-    if (m->rc == LF_OK && hi >= 0 && lo > hi)
-        fail(m, LF_E_INVALID, "an array has more items than it may have");
-    lf_buf_puts(text, "\"[\" json-ws ");
-    int depth = 0;
-    for (int64_t i = 0; i < n && m->rc == LF_OK; i++) {
-        if (i >= lo) {
-            lf_buf_puts(text, "(");
-            depth++;
-        }
-        lf_buf_printf(text, "%sr%d ", i ? "\",\" json-ws " : "",
-                      rule_of(m, json_array_get(first, (size_t)i)));
-    }
-    if (more && m->rc == LF_OK)
-        put_rest(text,
-                 items && !json_is_true(items) ? rule_of(m, items)
-                                               : rule_of(m, keep(m, json_object())),
-                 lo > n ? lo - n : 0, hi < 0 ? -1 : hi - n, n > 0);
-    while (depth-- > 0)
-        lf_buf_puts(text, ")? ");
-    lf_buf_puts(text, "json-ws \"]\"");
-}
-
-/* ---- Objects --------------------------------------------------------------------------------- */
-
-static bool is_required(const json_t *schema, const char *key)
-{
-    const json_t *list = json_object_get(schema, "required");
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (strcmp(json_string_value(json_array_get(list, i)) ?: "", key) == 0)
-            return true;
-    return false;
-}
-
-static void put_key(struct lf_buf *text, const char *key)
-{
-    json_auto_t *s = json_string(key);
-    lf_buf_auto quoted = {0};
-    lf_json_put(&quoted, json_incref(s), JSON_ENCODE_ANY);
-    lf_gbnf_literal(text, lf_buf_str(&quoted), quoted.len);
-    lf_buf_puts(text, " json-ws \":\" json-ws ");
-}
-
-/* Keys that no other member has, without escapes: by what they begin with. at: the bytes that all
- * in the list (sorted, n) have had. */
-static void put_other_keys(struct lf_buf *text, const char *const *keys, size_t n, size_t at)
-{
-    static const char plain[] = "\\\"\\\\\\x00-\\x1f";
-    size_t begin = keys[0][at] == 0, i;
-    lf_buf_puts(text, begin ? "(" : "(\"\" | ");
-    lf_buf_printf(text, "[^%s", plain);
-    for (i = begin; i < n; i++)
-        if (i == begin || keys[i][at] != keys[i - 1][at])
-            lf_buf_printf(text, "\\x%02x", (unsigned char)keys[i][at]);
-    lf_buf_printf(text, "] [^%s]*", plain);
-    for (i = begin; i < n;) {
-        size_t end = i;
-        while (end < n && keys[end][at] == keys[i][at])
-            end++;
-        lf_buf_printf(text, " | \"\\x%02x\" ", (unsigned char)keys[i][at]);
-        put_other_keys(text, keys + i, end - i, at + 1);
-        i = end;
-    }
-    lf_buf_putc(text, ')');
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The rule of a member that "properties" does not know. Only keys of ASCII are told apart. */
-static int rule_of_others(struct schemas *m, const json_t *properties, const json_t *schema)
-{
-    lf_buf_auto text = {0};
-    size_t n = 0;
-    const char **keys = calloc(json_object_size(properties) + 1, sizeof *keys), *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)properties, key, v) {
-        for (const char *p = key; *p && keys; p++)
-            if ((unsigned char)*p >= 0x80 || (unsigned char)*p < 0x20 || *p == '"' || *p == '\\')
-                fail(m, LF_E_UNSUPPORTED,
-                     "\"additionalProperties\" beside names that are not of plain ASCII is not "
-                     "done");
-        if (keys)
-            keys[n++] = key;
-    }
-    int value = rule_of(m, schema), rule = next_rule(m);
-    if (keys && n > 0) {
-        qsort(keys, n, sizeof *keys, compare_keys);
-        lf_buf_puts(&text, "\"\\\"\" ");
-        put_other_keys(&text, keys, n, 0);
-        lf_buf_puts(&text, " \"\\\"\"");
-    } else {
-        lf_buf_puts(&text, "json-string");
-    }
-    if (!keys || text.rc != LF_OK)
-        fail(m, LF_E_NO_MEMORY, "no memory");
-    lf_buf_printf(m->out, "r%d ::= %s json-ws \":\" json-ws r%d\n", rule, lf_buf_str(&text), value);
-    free(keys);
-    return rule;
-}
-
-/* How many members an object may have; most -1: any number. */
-struct size {
-    int64_t least, most;
-};
-
-/* The end of an object's members: `first` where none has come, others (a rule, or -1) where they
- * may come: as many as `size` says where they are all that may come. */
-static int rule_of_end(struct schemas *m, int others, bool first, struct size size)
-{
-    int rule = next_rule(m);
-    lf_buf_printf(m->out, "r%d ::= ", rule);
-    if (others >= 0 && first && size.most != 0) {
-        lf_buf_putc(m->out, '(');
-        put_rest(m->out, others, size.least > 0 ? size.least : 1, size.most, false);
-        lf_buf_puts(m->out, size.least > 0 ? "json-ws)" : "json-ws)?");
-    } else if (others >= 0 && !first) {
-        lf_buf_printf(m->out, "(\",\" json-ws r%d)* json-ws", others);
-    } else {
-        lf_buf_puts(m->out, first ? "" : "json-ws");
-    }
-    lf_buf_puts(m->out, " \"}\"\n");
-    return rule;
-}
-
-/* What of its additional members are answered: those that the schema speaks of, or all where it
- * knows none by name. NULL: none. */
-static const json_t *others_of(struct schemas *m, const json_t *schema)
-{
-    const json_t *a = json_object_get(schema, "additionalProperties");
-    const json_t *u = json_object_get(schema, "unevaluatedProperties");
-    if (json_is_false(a) || json_is_false(u))
-        return NULL;
-    if (!a && json_object_size(json_object_get(schema, "properties")) > 0)
-        return NULL;
-    return a && !json_is_true(a) ? a : keep(m, json_object());
-}
-
-/* Members that are required and not known by name are as the additional ones. */
-static json_t *properties_of(struct schemas *m, const json_t *schema, const json_t *others)
-{
-    json_t *known = json_object_get(schema, "properties");
-    const json_t *list = json_object_get(schema, "required");
-    json_t *out = keep(m, known ? lf_json_copy(known) : json_object());
-    const json_t *a = json_object_get(schema, "additionalProperties");
-    for (size_t i = 0; i < json_array_size(list) && m->rc == LF_OK; i++) {
-        const char *key = json_string_value(json_array_get(list, i));
-        if (!key || json_object_get(out, key))
-            continue;
-        if (json_is_false(a))
-            fail(m, LF_E_UNSUPPORTED, "it requires a member that it does not allow");
-        json_object_set(out, key, others ? (json_t *)(uintptr_t)others : keep(m, json_object()));
-    }
-    return out;
-}
-
-/* Members are counted where all of them are additional ones; else the size follows from which are
- * known and required, or is not done. */
-static struct size size_of(struct schemas *m, const json_t *schema, const json_t *properties,
-                           const json_t *others)
-{
-    struct size size = {count_of(m, schema, "minProperties", 0),
-                        count_of(m, schema, "maxProperties", -1)};
-    int64_t known = (int64_t)json_object_size(properties), required = 0;
-    const char *key;
-    json_t *v;
-    if (size.most >= 0 && size.least > size.most)
-        fail(m, LF_E_INVALID, "an object has more members than it may have");
-    if (others && known == 0)
-        return size;
-    json_object_foreach((json_t *)(uintptr_t)properties, key, v)
-        required += is_required(schema, key);
-    if (size.least > required)
-        fail(m, LF_E_UNSUPPORTED, "\"minProperties\" over what is required is not done");
-    if (size.most >= 0 && (others || known > size.most))
-        fail(m, LF_E_UNSUPPORTED, "\"maxProperties\" below what it names is not done");
-    return (struct size){0, -1};
-}
-
-/* From the last member to the first: what follows where none has come yet, and where one has. */
-static void put_object(struct schemas *m, struct lf_buf *text, const json_t *schema)
-{
-    const json_t *more = others_of(m, schema);
-    json_t *properties = properties_of(m, schema, more), *v;
-    const char *key;
-    size_t n = 0;
-    const struct size size = size_of(m, schema, properties, more);
-    const char **keys = calloc(json_object_size(properties) + 1, sizeof *keys);
-    if (!keys)
-        fail(m, LF_E_NO_MEMORY, "no memory");
-    json_object_foreach(properties, key, v)
-        if (keys && !(json_is_false(v) && !is_required(schema, key)))
-            keys[n++] = key;
-    int others = more && m->rc == LF_OK ? rule_of_others(m, properties, more) : -1;
-    int later = rule_of_end(m, others, false, size), first = rule_of_end(m, others, true, size);
-    while (n-- > 0 && m->rc == LF_OK) {
-        lf_buf_auto member = {0};
-        int value = rule_of(m, json_object_get(properties, keys[n]));
-        int at = next_rule(m), then = later, skip = first;
-        bool required = is_required(schema, keys[n]);
-        put_key(&member, keys[n]);
-        lf_buf_printf(m->out, "r%d ::= %sr%d r%d\n", at, lf_buf_str(&member), value, then);
-        later = next_rule(m);
-        lf_buf_printf(m->out, "r%d ::= \",\" json-ws r%d", later, at);
-        lf_buf_printf(m->out, required ? "\n" : " | r%d\n", then);
-        first = next_rule(m);
-        lf_buf_printf(m->out, "r%d ::= r%d", first, at);
-        lf_buf_printf(m->out, required ? "\n" : " | r%d\n", skip);
-        if (member.rc != LF_OK)
-            fail(m, LF_E_NO_MEMORY, "no memory");
-    }
-    free(keys);
-    lf_buf_printf(text, "\"{\" json-ws r%d", first);
-}
-
-/* ---- A schema -------------------------------------------------------------------------------- */
 
 /* What it says of which type; without a type, that is meant. */
 static unsigned types_meant(const json_t *schema)
@@ -603,17 +360,23 @@ static unsigned types_meant(const json_t *schema)
     } about[] = {{"properties", OBJECT},
                  {"required", OBJECT},
                  {"additionalProperties", OBJECT},
+                 {"patternProperties", OBJECT},
+                 {"propertyNames", OBJECT},
                  {"minProperties", OBJECT},
                  {"maxProperties", OBJECT},
                  {"unevaluatedProperties", OBJECT},
                  {"items", ARRAY},
                  {"prefixItems", ARRAY},
+                 {"unevaluatedItems", ARRAY},
+                 {"contains", ARRAY},
+                 {"uniqueItems", ARRAY},
                  {"minItems", ARRAY},
                  {"maxItems", ARRAY},
                  {"minLength", STRING},
                  {"maxLength", STRING},
                  {"pattern", STRING},
                  {"format", STRING},
+                 {LF_SCHEMA_EXCEPT_PATTERN, STRING},
                  {"minimum", NUMBER},
                  {"maximum", NUMBER},
                  {"multipleOf", NUMBER},
@@ -626,30 +389,148 @@ static unsigned types_meant(const json_t *schema)
     return bits;
 }
 
-static void put_type(struct schemas *m, struct lf_buf *text, const json_t *schema, unsigned type)
+/* A grammar of what else is said of constants; NULL: nothing is, or it failed. */
+static struct lf_grammar *grammar_of_rest(struct lf_schemas *m, const json_t *schema)
 {
-    if (type == OBJECT)
-        put_object(m, text, schema);
-    else if (type == ARRAY)
-        put_array(m, text, schema);
-    else if (type == STRING)
-        m->rc = m->rc ?: lf_schema_string(text, schema, m->diag);
-    else if (type == NUMBER || type == INTEGER)
-        m->rc = m->rc ?: lf_schema_number(text, schema, type == INTEGER, m->diag);
-    else
-        lf_buf_puts(text, type == BOOLEAN ? "(\"true\" | \"false\")" : "\"null\"");
+    static const char *const kinds[] = {"const", "enum", LF_SCHEMA_EXCEPT, "type"};
+    json_auto_t *rest = lf_json_copy(schema), *refs = json_object(), *rules = json_object();
+    struct lf_grammar *g = NULL;
+    lf_buf_auto text = {0};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        json_object_del(rest, kinds[i]);
+    if (types_meant(rest) == 0)
+        return NULL;
+    if (json_object_get(schema, "type"))
+        json_object_set(rest, "type", json_object_get(schema, "type"));
+    struct lf_schemas n = {.out = &text,
+                           .root = m->root,
+                           .refs = refs,
+                           .rules = rules,
+                           .alive = m->alive,
+                           .depth = m->depth,
+                           .spent = m->spent,
+                           .diag = m->diag};
+    int rule = lf_schemas_rule(&n, rest);
+    lf_buf_printf(&text, "root ::= r%d | \"\\x00\"\n", rule); /* a text that is no constant */
+    lf_json_rules(&text);
+    m->spent = n.spent;
+    m->rc = m->rc ?: n.rc ?: lf_grammar_new(&g, lf_buf_str(&text), text.len, NULL, m->diag);
+    return g;
 }
 
-static void put_types(struct schemas *m, struct lf_buf *text, const json_t *schema)
+/* The text is one of the grammar's. */
+static bool fits(struct lf_schemas *m, struct lf_grammar *g, const struct lf_buf *text)
+{
+    struct lf_guide *u;
+    if (lf_guide_new(&u, g, m->diag) != LF_OK) {
+        m->rc = LF_E_NO_MEMORY;
+        return false;
+    }
+    bool whole = lf_guide_bytes(u, text->data, text->len) == LF_OK && lf_guide_whole(u);
+    lf_guide_free(u);
+    return whole;
+}
+
+static bool is_listed(const json_t *list, const json_t *v)
+{
+    bool there = false;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        there = there || lf_schema_same(json_array_get(list, i), v);
+    return there;
+}
+
+static bool is_excepted(const json_t *schema, const json_t *v)
+{
+    return is_listed(json_object_get(schema, LF_SCHEMA_EXCEPT), v);
+}
+
+/* Those that all else allows. */
+static void put_constants(struct lf_schemas *m, struct lf_buf *text, const json_t *schema,
+                          const json_t *list)
+{
+    json_auto_t *bare = lf_schema_without(schema, "const");
+    const json_t *both = json_object_get(schema, "enum");
+    bool any = false;
+    json_object_del(bare, "enum");
+    unsigned types = types_of(bare);
+    struct lf_grammar *rest = m->rc == LF_OK ? grammar_of_rest(m, schema) : NULL;
+    for (size_t i = 0; i < json_array_size(list) && m->rc == LF_OK; i++) {
+        json_t *v = json_array_get(list, i);
+        lf_buf_auto value = {0};
+        bool named = !json_is_array(both) || is_listed(both, v);
+        if ((json_object_get(bare, "type") && !(types & type_of_value(v))) || !named ||
+            is_excepted(schema, v))
+            continue;
+        if (lf_json_put(&value, json_incref(v), JSON_ENCODE_ANY | JSON_COMPACT) != LF_OK)
+            lf_schemas_fail(m, LF_E_NO_MEMORY, "no memory");
+        if (rest && !fits(m, rest, &value))
+            continue;
+        lf_buf_puts(text, any ? " | " : "");
+        if (json_is_string(v))
+            lf_schema_text(text, json_string_value(v), json_string_length(v));
+        else
+            lf_gbnf_literal(text, lf_buf_str(&value), value.len);
+        any = true;
+    }
+    lf_grammar_release(rest);
+    if (!any)
+        lf_buf_puts(text, LF_GBNF_NOTHING);
+}
+
+/* ---- A schema -------------------------------------------------------------------------------- */
+
+/* Of booleans and null those that are not excepted. */
+static void put_words(struct lf_buf *text, const json_t *schema, unsigned type)
+{
+    json_auto_t *words = type == NIL ? json_pack("[n]") : json_pack("[b, b]", 1, 0);
+    static const char *const names[][2] = {{"\"null\""}, {"\"true\"", "\"false\""}};
+    bool any = false;
+    lf_buf_putc(text, '(');
+    for (size_t i = 0; i < json_array_size(words); i++) {
+        if (is_excepted(schema, json_array_get(words, i)))
+            continue;
+        lf_buf_printf(text, "%s%s", any ? " | " : "", names[type != NIL][i]);
+        any = true;
+    }
+    lf_buf_puts(text, any ? ")" : LF_GBNF_NOTHING ")");
+}
+
+static void put_type(struct lf_schemas *m, struct lf_buf *text, const json_t *schema, unsigned type)
+{
+    const json_t *except = json_object_get(schema, LF_SCHEMA_EXCEPT);
+    bool whole = type == INTEGER;
+    for (size_t i = 0; i < json_array_size(except); i++) {
+        unsigned t = type_of_value(json_array_get(except, i));
+        if (t & type & (OBJECT | ARRAY)) { /* none of them, where some are excepted */
+            lf_buf_puts(text, LF_GBNF_NOTHING);
+            return;
+        }
+    }
+    if (type == OBJECT)
+        lf_schema_object(m, text, schema);
+    else if (type == ARRAY)
+        lf_schema_array(m, text, schema);
+    else if (type == STRING)
+        m->rc = m->rc ?: lf_schema_string(m, text, schema);
+    else if (type == NUMBER || type == INTEGER)
+        m->rc = m->rc ?: lf_schema_number(m, text, schema, whole);
+    else
+        put_words(text, schema, type);
+}
+
+static void put_types(struct lf_schemas *m, struct lf_buf *text, const json_t *schema)
 {
     unsigned types = types_meant(schema);
-    bool any = false;
-    if (json_object_get(schema, "type") && types == 0)
-        fail(m, LF_E_UNSUPPORTED, "a \"type\" is not known, or fits nothing");
+    const json_t *type = json_object_get(schema, "type");
+    bool any = false, nothing = lf_schema_is_nothing(schema);
+    if (type && types == 0 && !nothing)
+        lf_schemas_fail(m, LF_E_UNSUPPORTED, "a \"type\" is not known");
+    if (types == 0 && !nothing && json_object_get(schema, LF_SCHEMA_EXCEPT))
+        types = OBJECT | ARRAY | STRING | NUMBER | BOOLEAN | NIL;
     if (types & NUMBER)
         types &= ~(unsigned)INTEGER;
     if (types == 0)
-        lf_buf_puts(text, "json");
+        lf_buf_puts(text, nothing ? LF_GBNF_NOTHING : "json");
     for (unsigned bit = OBJECT; bit <= NIL && m->rc == LF_OK; bit *= 2) {
         if (!(types & bit))
             continue;
@@ -659,18 +540,18 @@ static void put_types(struct schemas *m, struct lf_buf *text, const json_t *sche
     }
 }
 
-static void put_schema(struct schemas *m, struct lf_buf *text, const json_t *schema)
+static void put_schema(struct lf_schemas *m, struct lf_buf *text, const json_t *schema)
 {
     const char *ref = json_string_value(json_object_get(schema, "$ref"));
     if (ref && stands_alone(schema, "$ref")) {
         lf_buf_printf(text, "r%d", rule_of_ref(m, ref));
         return;
     }
-    schema = flat(m, schema);
+    schema = lf_schemas_flat(m, schema);
     if (m->rc != LF_OK)
         return;
     check_members(m, schema);
-    json_auto_t *list = constants(schema);
+    json_auto_t *list = lf_schema_constants(schema);
     if (json_object_get(schema, "oneOf") || json_object_get(schema, "anyOf"))
         put_branches(m, text, schema, json_object_get(schema, "oneOf") ? "oneOf" : "anyOf");
     else if (list)
@@ -679,38 +560,44 @@ static void put_schema(struct schemas *m, struct lf_buf *text, const json_t *sch
         put_types(m, text, schema);
 }
 
-static int rule_of(struct schemas *m, const json_t *schema)
+int lf_schemas_rule(struct lf_schemas *m, const json_t *schema)
 {
-    lf_buf_auto text = {0};
-    int rule = next_rule(m);
+    lf_buf_auto text = {0}, key = {0};
+    if (m->rc == LF_OK && lf_json_put(&key, json_incref((json_t *)(uintptr_t)schema),
+                                      JSON_ENCODE_ANY | JSON_COMPACT) != LF_OK)
+        lf_schemas_fail(m, LF_E_NO_MEMORY, "no memory for its grammar");
+    lf_schemas_spend(m, key.len / KEY_BYTES);
+    const json_t *known = m->rc == LF_OK ? json_object_get(m->rules, lf_buf_str(&key)) : NULL;
+    if (known)
+        return (int)json_integer_value(known);
+    int rule = lf_schemas_next_rule(m);
     if (m->rc != LF_OK)
         return 0;
-    if (++m->depth > DEPTH)
-        fail(m, LF_E_TOO_BIG, "it is nested too deeply");
+    json_object_set_new(m->rules, lf_buf_str(&key), json_integer(rule));
+    if (++m->depth > LF_GUIDE_SCHEMAS_DEEP)
+        lf_schemas_fail(m, LF_E_TOO_BIG, "it is nested too deeply");
     if (m->rc == LF_OK)
         put_schema(m, &text, schema);
     m->depth--;
     lf_buf_printf(m->out, "r%d ::= %s\n", rule, lf_buf_str(&text));
     if (text.rc != LF_OK || m->out->rc != LF_OK)
-        fail(m, LF_E_NO_MEMORY, "no memory for its grammar");
+        lf_schemas_fail(m, LF_E_NO_MEMORY, "no memory for its grammar");
     return rule;
 }
 
 enum lf_err lf_grammar_of_schema(struct lf_buf *out, const json_t *schema, const char *name,
                                  struct lf_diag *diag)
 {
-    struct schemas m = {.out = out, .root = schema, .diag = diag};
+    json_auto_t *refs = json_object(), *rules = json_object(), *alive = json_array();
+    struct lf_schemas m = {
+        .out = out, .root = schema, .refs = refs, .rules = rules, .alive = alive, .diag = diag};
     if (!json_is_object(schema) && !json_is_true(schema))
         return lf_fail(diag, LF_E_INVALID, "a schema must be an object");
-    m.refs = json_object();
-    m.alive = json_array();
-    if (!m.refs || !m.alive)
+    if (!refs || !rules || !alive)
         m.rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a schema");
-    int root = m.rc == LF_OK ? rule_of(&m, schema) : 0;
+    int root = m.rc == LF_OK ? lf_schemas_rule(&m, schema) : 0;
     lf_buf_printf(out, "%s ::= r%d\n", name, root);
     lf_json_rules(out);
-    json_decref(m.refs);
-    json_decref(m.alive);
     if (m.rc == LF_OK && out->rc != LF_OK)
         return lf_fail(diag, out->rc, "no memory for a schema");
     return m.rc;

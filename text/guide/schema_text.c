@@ -1,13 +1,10 @@
-/* JSON's strings and numbers in GBNF, with what a schema says of them. */
-#include "core/num.h"
+/* JSON in GBNF, and its strings with what a schema says of them. */
+#include "core/json.h"
 #include "core/utf8.h"
-#include "text/guide/inside.h"
+#include "text/guide/schema.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define FAR 9999999999999999 /* 16 digits: what doubles hold, about */
 
 #define COPIES 256 /* of a character in a program; beyond, it is called */
 
@@ -27,8 +24,8 @@ void lf_json_rules(struct lf_buf *out)
                 "json-object ::= \"{\" json-ws (json-member (\",\" json-ws json-member)* json-ws)? "
                 "\"}\"\n"
                 "json-array ::= \"[\" json-ws (json (\",\" json-ws json)* json-ws)? \"]\"\n"
-                "json-integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
-                "json-number ::= json-integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
+                "json-integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,19})\n"
+                "json-number ::= json-integer (\".\" [0-9]{1,20})? ([eE] [-+]? [0-9]{1,2})?\n"
                 "json-character ::= " CHARACTER "\n"
                 "json-string ::= \"\\\"\" " CHARACTER "* \"\\\"\"\n");
 }
@@ -70,14 +67,40 @@ enum lf_err lf_grammar_of_choices(struct lf_buf *out, const json_t *list, struct
 
 /* ---- Strings --------------------------------------------------------------------------------- */
 
-#define DATE                                                                                      \
-    "([12] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | [12] [0-9] | \"3\" " \
-    "[01]) | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | [12] [0-9] | \"30\") | \"02-\" (\"0\" "  \
-    "[1-9] | \"1\" [0-9] | \"2\" [0-8])))"
+#define YEAR "([1-9] [0-9]{3} | \"0\" [1-9] [0-9]{2})"
+#define LEAP "([1-9] [0-9] | \"0\" [1-9]) (\"0\" [48] | [2468] [048] | [13579] [26])"
+#define DATE                                                                                     \
+    "(" YEAR " \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | [12] [0-9] | \"3\" "     \
+    "[01]) | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | [12] [0-9] | \"30\") | \"02-\" (\"0\" " \
+    "[1-9] | \"1\" [0-9] | \"2\" [0-8])) | " LEAP " \"-02-29\")"
 #define TIME                                                                              \
-    "(([01] [0-9] | \"2\" [0-3]) \":\" [0-5] [0-9] \":\" [0-5] [0-9] (\".\" [0-9]{1,6})?" \
+    "(([01] [0-9] | \"2\" [0-3]) \":\" [0-5] [0-9] \":\" [0-5] [0-9] (\".\" [0-9]{1,9})?" \
     " (\"Z\" | [-+] ([01] [0-9] | \"2\" [0-3]) \":\" [0-5] [0-9]))"
 #define BYTE "(\"25\" [0-5] | \"2\" [0-4] [0-9] | \"1\" [0-9] [0-9] | [1-9]? [0-9])"
+#define HEX "[0-9a-fA-F]"
+/* No two hyphens in a row: those mean something where international names are told. */
+#define LABEL "[a-zA-Z0-9]{1,20} (\"-\" [a-zA-Z0-9]{1,20}){0,2}"
+#define TOP "[a-zA-Z] [a-zA-Z0-9]{0,19}"
+#define HOST "((" LABEL " \".\"){0,3} " TOP ")"
+/* The same of any length: where lengths are asked for they are counted anyway. */
+#define NAMES "(([a-zA-Z0-9]+ (\"-\" [a-zA-Z0-9]+)* \".\")+ [a-zA-Z] [a-zA-Z0-9]*)"
+#define ATOM "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+"
+#define GROUP HEX "{1,4}"
+#define IPV6                                                                              \
+    "(" GROUP " (\":\" " GROUP "){7} | \"::\" (" GROUP " (\":\" " GROUP "){0,6})? | "     \
+    "(" GROUP " \":\"){1,7} \":\" | " GROUP " \"::\" " GROUP " (\":\" " GROUP "){0,5} | " \
+    "(" GROUP " \":\"){2} \":\" " GROUP " (\":\" " GROUP "){0,4} | "                      \
+    "(" GROUP " \":\"){3} \":\" " GROUP " (\":\" " GROUP "){0,3} | "                      \
+    "(" GROUP " \":\"){4} \":\" " GROUP " (\":\" " GROUP "){0,2} | "                      \
+    "(" GROUP " \":\"){5} \":\" " GROUP " (\":\" " GROUP ")? | "                          \
+    "(" GROUP " \":\"){6} \":\" " GROUP ")"
+#define PLAIN "[a-zA-Z0-9._~!$&'()*+,;=:@-]"
+#define PCHAR "(" PLAIN " | \"%\" " HEX "{2})"
+#define BEHIND "(\"?\" (" PCHAR " | [/?])*)? (\"#\" (" PCHAR " | [/?])*)?"
+#define PATH "(\"/\" " PCHAR "*)*"
+#define URI                                                                                        \
+    "([a-zA-Z] [a-zA-Z0-9+.-]{0,20} \":\" (\"//\" " NAMES " (\":\" [0-9]{1,5})? " PATH " | " PCHAR \
+    "+ " PATH ") " BEHIND ")"
 
 static const struct {
     const char *name, *text;
@@ -85,225 +108,174 @@ static const struct {
     {"date", DATE},
     {"time", TIME},
     {"date-time", DATE " \"T\" " TIME},
-    {"uuid", "[0-9a-f]{8} (\"-\" [0-9a-f]{4}){3} \"-\" [0-9a-f]{12}"},
+    {"uuid", HEX "{8} (\"-\" " HEX "{4}){3} \"-\" " HEX "{12}"},
     {"ipv4", BYTE " (\".\" " BYTE "){3}"},
+    {"ipv6", IPV6},
+    {"hostname", HOST},
+    {"email", ATOM " (\".\" " ATOM ")* \"@\" " NAMES},
+    {"uri", URI},
+    {"uri-reference", "(" URI " | " PATH " " BEHIND ")"},
+    {"duration", "\"P\" ([0-9]{1,4} \"W\" | ([0-9]{1,4} \"Y\")? ([0-9]{1,4} \"M\")? [0-9]{1,4} "
+                 "\"D\" (\"T\" [0-9]{1,4} \"H\" ([0-9]{1,4} \"M\" ([0-9]{1,4} \"S\")?)?)? | "
+                 "\"T\" ([0-9]{1,4} \"H\" ([0-9]{1,4} \"M\" ([0-9]{1,4} \"S\")?)? | "
+                 "[0-9]{1,4} \"M\" ([0-9]{1,4} \"S\")? | [0-9]{1,4} \"S\"))"},
 };
 
-/* A number that counts: 0 or more, `otherwise` where it is not there. */
-static enum lf_err count(const json_t *schema, const char *key, int64_t otherwise, int64_t *out,
-                         struct lf_diag *diag)
+static const char *format_of(const json_t *schema)
 {
-    const json_t *v = json_object_get(schema, key);
-    *out = otherwise;
-    if (!v)
-        return LF_OK;
-    double d = json_number_value(v);
-    if (!json_is_number(v) || d < 0 || d != floor(d))
-        return lf_fail(diag, LF_E_INVALID, "the schema's \"%s\" is no whole number", key);
-    *out = d > (double)FAR ? FAR : (int64_t)d;
-    return LF_OK;
+    const char *name = json_string_value(json_object_get(schema, "format"));
+    for (size_t i = 0; name && i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(name, formats[i].name) == 0)
+            return formats[i].text;
+    return NULL;
 }
 
-static enum lf_err pattern(struct lf_buf *out, const char *text, size_t n, int64_t least,
-                           int64_t most, struct lf_diag *diag)
+void lf_schema_text(struct lf_buf *out, const char *s, size_t n)
 {
-    struct lf_regex_size size;
-    enum lf_err rc = lf_regex_write(out, text, n, true, &size, diag);
-    if (rc == LF_OK && (size.least < least || (most >= 0 && (size.most < 0 || size.most > most))))
-        rc = lf_fail(diag, LF_E_UNSUPPORTED,
-                     "the schema: a \"pattern\" that does not keep to \"minLength\" and "
-                     "\"maxLength\" by itself is not done");
-    return rc;
-}
-
-enum lf_err lf_schema_string(struct lf_buf *out, const json_t *schema, struct lf_diag *diag)
-{
-    int64_t least, most;
-    const json_t *p = json_object_get(schema, "pattern");
-    const char *format = json_string_value(json_object_get(schema, "format"));
-    enum lf_err rc = count(schema, "minLength", 0, &least, diag);
-    rc = rc ?: count(schema, "maxLength", -1, &most, diag);
-    if (rc == LF_OK && most >= 0 && most < least)
-        rc = lf_fail(diag, LF_E_INVALID, "the schema's \"maxLength\" is below its \"minLength\"");
-    if (rc == LF_OK && (least > LF_GUIDE_TIMES_MAX || most > LF_GUIDE_TIMES_MAX))
-        rc = lf_fail(diag, LF_E_UNSUPPORTED, "the schema: lengths over %d are not done",
-                     LF_GUIDE_TIMES_MAX);
-    if (rc != LF_OK)
-        return rc;
-    if (json_is_string(p)) {
-        lf_buf_puts(out, "\"\\\"\" ");
-        rc = pattern(out, json_string_value(p), json_string_length(p), least, most, diag);
-        lf_buf_puts(out, " \"\\\"\"");
-        return rc;
-    }
-    for (size_t i = 0; format && least == 0 && most < 0 && i < sizeof formats / sizeof *formats;
-         i++)
-        if (strcmp(format, formats[i].name) == 0) {
-            lf_buf_printf(out, "\"\\\"\" %s \"\\\"\"", formats[i].text);
-            return LF_OK;
+    json_auto_t *one = json_stringn(s, n);
+    lf_buf_auto quoted = {0};
+    lf_json_put(&quoted, json_incref(one), JSON_ENCODE_ANY);
+    const char *p = lf_buf_str(&quoted), *end = p + quoted.len, *from = p;
+    for (size_t len; p < end; p += len) {
+        len = lf_utf8_len(p, (size_t)(end - p));
+        if (len <= 1) {
+            len = 1;
+            continue;
         }
-    const char *one = most > COPIES || least > COPIES ? "json-character" : CHARACTER;
-    if (least == 0 && most < 0)
+        uint32_t c = lf_utf8_get(p, &len);
+        if (p > from)
+            lf_gbnf_literal(out, from, (size_t)(p - from));
+        lf_buf_puts(out, " (");
+        lf_gbnf_literal(out, p, len);
+        if (c < 0x10000)
+            lf_buf_printf(out, " | \"\\\\u%04x\") ", c);
+        else
+            lf_buf_printf(out, " | \"\\\\u%04x\\\\u%04x\") ", 0xd800 + ((c - 0x10000) >> 10),
+                          0xdc00 + ((c - 0x10000) & 0x3ff));
+        from = p + len;
+    }
+    lf_gbnf_literal(out, from, (size_t)(end - from));
+}
+
+/* ---- As languages ---------------------------------------------------------------------------- */
+
+struct lf_language *lf_schema_matches(const char *pattern, size_t n, struct lf_diag *diag)
+{
+    lf_buf_auto text = {0};
+    struct lf_regex_size size;
+    enum lf_err rc = lf_regex_write(&text, pattern, n, LF_REGEX_FOUND, &size, diag);
+    return rc == LF_OK ? lf_language_of(lf_buf_str(&text), diag) : NULL;
+}
+
+#define ANY "[\\x00-\\U0010ffff]"
+
+static struct lf_language *texts(const json_t *list, struct lf_diag *diag)
+{
+    lf_buf_auto text = {0};
+    lf_buf_puts(&text, LF_GBNF_NOTHING);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *s = json_array_get(list, i);
+        if (!json_is_string(s))
+            continue;
+        lf_buf_puts(&text, " | ");
+        lf_gbnf_literal(&text, json_string_value(s), json_string_length(s));
+    }
+    return lf_language_of(lf_buf_str(&text), diag);
+}
+
+struct lf_language *lf_schema_other_strings(const json_t *list, struct lf_diag *diag)
+{
+    return lf_language_without(lf_language_of(ANY "*", diag), texts(list, diag), diag);
+}
+
+/* A pattern, or a list of them. */
+static struct lf_language *by_patterns(struct lf_language *l, const json_t *p, bool match,
+                                       struct lf_diag *diag)
+{
+    json_auto_t *list =
+        json_is_array(p) ? json_incref((json_t *)(uintptr_t)p) : json_pack("[O]", p);
+    for (size_t i = 0; i < json_array_size(list) && l; i++) {
+        const json_t *s = json_array_get(list, i);
+        if (!json_is_string(s))
+            continue;
+        struct lf_language *one =
+            lf_schema_matches(json_string_value(s), json_string_length(s), diag);
+        l = match ? lf_language_both(l, one, diag) : lf_language_without(l, one, diag);
+    }
+    return l;
+}
+
+struct lf_language *lf_schema_strings(struct lf_schemas *m, const json_t *schema)
+{
+    const json_t *pattern = json_object_get(schema, "pattern");
+    const json_t *not = json_object_get(schema, LF_SCHEMA_EXCEPT_PATTERN);
+    json_auto_t *constants = lf_schema_constants(schema);
+    const char *format = format_of(schema);
+    int64_t least = lf_schemas_count(m, schema, "minLength", 0);
+    int64_t most = lf_schemas_count(m, schema, "maxLength", -1);
+    if (json_object_get(schema, "anyOf") || json_object_get(schema, "oneOf"))
+        lf_schemas_fail(m, LF_E_UNSUPPORTED, "\"propertyNames\" of several kinds are not done");
+    if (m->rc != LF_OK)
+        return NULL;
+    if (lf_schema_is_nothing(schema) || (most >= 0 && least > most))
+        return lf_language_of(LF_GBNF_NOTHING, m->diag);
+    struct lf_language *l = lf_language_of(format ?: ANY "*", m->diag);
+    if (pattern)
+        l = by_patterns(l, pattern, true, m->diag);
+    if (constants)
+        l = lf_language_both(l, texts(constants, m->diag), m->diag);
+    if (not )
+        l = by_patterns(l, not, false, m->diag);
+    if (json_object_get(schema, LF_SCHEMA_EXCEPT))
+        l = lf_language_without(l, texts(json_object_get(schema, LF_SCHEMA_EXCEPT), m->diag),
+                                m->diag);
+    l = least > 0 || most >= 0 ? lf_language_sized(l, least, most, m->diag) : l;
+    lf_schemas_spend(m, lf_language_states(l));
+    return l;
+}
+
+/* ---- As a grammar ---------------------------------------------------------------------------- */
+
+/* A pattern that keeps to the lengths by itself, as it is. False: it does not, or it failed. */
+static bool put_pattern(struct lf_schemas *m, struct lf_buf *out, const json_t *p, int64_t least,
+                        int64_t most)
+{
+    lf_buf_auto text = {0};
+    struct lf_regex_size size;
+    m->rc = lf_regex_write(&text, json_string_value(p), json_string_length(p), LF_REGEX_JSON, &size,
+                           m->diag);
+    if (m->rc != LF_OK || size.least < least || (most >= 0 && (size.most < 0 || size.most > most)))
+        return false;
+    lf_buf_printf(out, "\"\\\"\" %s \"\\\"\"", lf_buf_str(&text));
+    return true;
+}
+
+enum lf_err lf_schema_string(struct lf_schemas *m, struct lf_buf *out, const json_t *schema)
+{
+    int64_t least = lf_schemas_count(m, schema, "minLength", 0);
+    int64_t most = lf_schemas_count(m, schema, "maxLength", -1);
+    const json_t *p = json_object_get(schema, "pattern");
+    const char *format = format_of(schema);
+    bool excepts = json_object_get(schema, LF_SCHEMA_EXCEPT) ||
+                   json_object_get(schema, LF_SCHEMA_EXCEPT_PATTERN) || (most >= 0 && most < least);
+    if (m->rc != LF_OK)
+        return m->rc;
+    if (json_is_string(p) && !format && !excepts && put_pattern(m, out, p, least, most))
+        return LF_OK;
+    if (m->rc == LF_OK && (p || excepts || (format && (least > 0 || most >= 0)))) {
+        struct lf_language *l = lf_schema_strings(m, schema);
+        lf_buf_puts(out, "\"\\\"\" ");
+        m->rc = l ? lf_language_write(l, true, m->out, out) : m->rc ?: LF_E_UNSUPPORTED;
+        lf_buf_puts(out, " \"\\\"\"");
+        lf_language_free(l);
+    } else if (format) {
+        lf_buf_printf(out, "\"\\\"\" %s \"\\\"\"", format);
+    } else if (least == 0 && most < 0) {
         lf_buf_puts(out, "json-string");
-    else if (most < 0)
-        lf_buf_printf(out, "\"\\\"\" %s{%d,} \"\\\"\"", one, (int)least);
-    else
-        lf_buf_printf(out, "\"\\\"\" %s{%d,%d} \"\\\"\"", one, (int)least, (int)most);
-    return LF_OK;
-}
-
-/* ---- Whole numbers --------------------------------------------------------------------------- */
-
-/* Numbers from a to b, of n digits both. */
-static void same_digits(struct lf_buf *out, const char *a, const char *b, size_t n)
-{
-    static const char nines[] = "9999999999999999", zeros[] = "0000000000000000";
-    if (n == 0) {
-        lf_buf_puts(out, "\"\"");
-        return;
+    } else {
+        const char *one = most > COPIES || least > COPIES ? "json-character" : CHARACTER;
+        lf_buf_printf(out, most < 0 ? "\"\\\"\" %s{%d,} \"\\\"\"" : "\"\\\"\" %s{%d,%d} \"\\\"\"",
+                      one, (int)least, (int)most);
     }
-    if (memcmp(a, zeros, n) == 0 && memcmp(b, nines, n) == 0) {
-        lf_buf_printf(out, "[0-9]{%zu}", n);
-        return;
-    }
-    if (a[0] == b[0]) {
-        lf_buf_printf(out, "\"%c\" ", a[0]);
-        same_digits(out, a + 1, b + 1, n - 1);
-        return;
-    }
-    lf_buf_printf(out, "(\"%c\" ", a[0]);
-    same_digits(out, a + 1, nines, n - 1);
-    if (b[0] - a[0] > 1)
-        lf_buf_printf(out, " | [%c-%c] [0-9]{%zu}", a[0] + 1, b[0] - 1, n - 1);
-    lf_buf_printf(out, " | \"%c\" ", b[0]);
-    same_digits(out, zeros, b + 1, n - 1);
-    lf_buf_putc(out, ')');
-}
-
-/* Numbers from a to b, 0 <= a <= b <= FAR. */
-static void digits(struct lf_buf *out, int64_t a, int64_t b)
-{
-    char from[24], to[24];
-    lf_buf_putc(out, '(');
-    for (int64_t low = a;;) {
-        int64_t high = 9;
-        while (high < low)
-            high = high * 10 + 9;
-        high = high < b ? high : b;
-        int n = snprintf(from, sizeof from, "%lld", (long long)low);
-        snprintf(to, sizeof to, "%lld", (long long)high);
-        same_digits(out, from, to, (size_t)n);
-        if (high == b)
-            break;
-        lf_buf_puts(out, " | ");
-        low = high + 1;
-    }
-    lf_buf_putc(out, ')');
-}
-
-static void between(struct lf_buf *out, bool *any)
-{
-    lf_buf_puts(out, *any ? " | " : "");
-    *any = true;
-}
-
-static void integers(struct lf_buf *out, int64_t lo, int64_t hi, bool *any)
-{
-    if (lo < 0 && lo <= hi) {
-        between(out, any);
-        lf_buf_puts(out, "\"-\" ");
-        digits(out, hi < 0 ? -hi : 1, -lo);
-    }
-    if (hi >= 0 && lo <= hi) {
-        between(out, any);
-        digits(out, lo > 0 ? lo : 0, hi);
-    }
-}
-
-/* Those between whole numbers: from a to b + 1, neither of them. */
-static void fractions(struct lf_buf *out, const char *sign, int64_t a, int64_t b, bool *any)
-{
-    if (a > b)
-        return;
-    between(out, any);
-    lf_buf_puts(out, sign);
-    digits(out, a, b);
-    lf_buf_puts(out, " \".\" [0-9]{0,14} [1-9] \"0\"{0,3}");
-}
-
-/* ---- Bounds ---------------------------------------------------------------------------------- */
-
-struct bounds {
-    bool any;          /* there are some */
-    double lo, hi;     /* +-FAR where there is none */
-    bool above, below; /* lo, hi themselves are out */
-};
-
-static enum lf_err bound(const json_t *schema, const char *key, double *limit, bool *out,
-                         bool excludes, bool upper, struct bounds *b, struct lf_diag *diag)
-{
-    const json_t *v = json_object_get(schema, key);
-    if (!v || (excludes && json_is_boolean(v))) /* draft 4's, which goes with minimum */
-        return LF_OK;
-    if (!json_is_number(v))
-        return lf_fail(diag, LF_E_INVALID, "the schema's \"%s\" is no number", key);
-    double d = json_number_value(v);
-    b->any = true;
-    bool tighter = upper ? d < *limit : d > *limit;
-    if (tighter || (d == *limit && excludes)) {
-        *limit = d;
-        *out = excludes;
-    }
-    return LF_OK;
-}
-
-static enum lf_err bounds_of(struct bounds *b, const json_t *schema, struct lf_diag *diag)
-{
-    *b = (struct bounds){.lo = -(double)FAR, .hi = (double)FAR};
-    enum lf_err rc = bound(schema, "minimum", &b->lo, &b->above, false, false, b, diag);
-    rc = rc ?: bound(schema, "exclusiveMinimum", &b->lo, &b->above, true, false, b, diag);
-    rc = rc ?: bound(schema, "maximum", &b->hi, &b->below, false, true, b, diag);
-    rc = rc ?: bound(schema, "exclusiveMaximum", &b->hi, &b->below, true, true, b, diag);
-    b->above = b->above || json_is_true(json_object_get(schema, "exclusiveMinimum"));
-    b->below = b->below || json_is_true(json_object_get(schema, "exclusiveMaximum"));
-    return rc;
-}
-
-static enum lf_err check_multiple(const json_t *schema, bool whole, struct lf_diag *diag)
-{
-    const json_t *m = json_object_get(schema, "multipleOf");
-    if (!m || (whole && json_number_value(m) == 1))
-        return LF_OK;
-    return lf_fail(diag, LF_E_UNSUPPORTED, "the schema: \"multipleOf\" is not done");
-}
-
-enum lf_err lf_schema_number(struct lf_buf *out, const json_t *schema, bool whole,
-                             struct lf_diag *diag)
-{
-    struct bounds b;
-    bool any = false;
-    enum lf_err rc = bounds_of(&b, schema, diag) ?: check_multiple(schema, whole, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (!b.any) {
-        lf_buf_puts(out, whole ? "json-integer" : "json-number");
-        return LF_OK;
-    }
-    b.lo = fmin(fmax(b.lo, -(double)FAR), (double)FAR);
-    b.hi = fmin(fmax(b.hi, -(double)FAR), (double)FAR);
-    int64_t lo = (int64_t)ceil(b.lo), hi = (int64_t)floor(b.hi);
-    int64_t from = lo + (b.above && (double)lo == b.lo), to = hi - (b.below && (double)hi == b.hi);
-    lf_buf_puts(out, from <= to ? "((" : "(");
-    integers(out, from, to, &any);
-    lf_buf_puts(out, from > to ? "" : whole ? ")" : ") (\".\" \"0\"{1,3})?");
-    if (!whole) {
-        fractions(out, "", lo > 0 ? lo : 0, hi - 1, &any);
-        fractions(out, "\"-\" ", hi < 0 ? -hi : 0, -lo - 1, &any);
-    }
-    lf_buf_putc(out, ')');
-    return any ? LF_OK
-               : lf_fail(diag, LF_E_UNSUPPORTED,
-                         "the schema: between its bounds %g and %g lies no number of those that "
-                         "are done",
-                         b.lo, b.hi);
+    return m->rc;
 }
