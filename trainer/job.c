@@ -710,6 +710,23 @@ void lf_job_discard(struct lf_job *j)
         lf_job_free(j);
 }
 
+/* A warm-up whose end the training does not see: all its rates are below the one that was given. */
+static void warn_of_warmup(struct lf_job *j)
+{
+    struct lf_diag what;
+    int64_t n = j->now.steps, all = n;
+    if (j->s.schedule_by == LF_SCHEDULE_BY_MICRO_BATCHES)
+        all *= j->s.accumulation;
+    if (j->s.warmup_steps <= all)
+        return;
+    lf_fail(
+        &what, LF_E_INVALID,
+        "\"warmup_steps\" is %lld, and the training has %lld: its rate comes to %.3g, not to %.3g",
+        (long long)j->s.warmup_steps, (long long)all, lf_train_learning_rate(&j->s, n - 1, n),
+        j->s.learning_rate);
+    lf_job_report(j, &(struct lf_train_event){.kind = LF_TRAIN_WARNING, .reason = what.text});
+}
+
 enum lf_err lf_trainer_place(struct lf_trainer *t, struct lf_job *j, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
@@ -725,6 +742,7 @@ enum lf_err lf_trainer_place(struct lf_trainer *t, struct lf_job *j, struct lf_d
     show(j);
     t->jobs[t->n_jobs++] = j;
     report(j, LF_TRAIN_STARTED);
+    warn_of_warmup(j);
     return LF_OK;
 }
 

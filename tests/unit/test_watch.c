@@ -147,6 +147,23 @@ static void a_rate_that_is_too_high_makes_the_loss_climb_and_says_so(void **stat
         fail_msg("%s", h.all);
 }
 
+static void a_warm_up_longer_than_the_training_is_said(void **state)
+{
+    (void)state;
+    struct lf_train_settings s = rig_settings();
+    s.learning_rate = 1e-3;
+    s.steps = 10;
+    s.warmup_steps = 10;
+    struct warned h = run(&s, NULL);
+    if (strstr(h.all, "warmup_steps"))
+        fail_msg("%s", h.all);
+    s.warmup_steps = 90;
+    h = run(&s, NULL);
+    if (!strstr(h.all, "\"warmup_steps\" is 90, and the training has 10: its rate comes to 0.0001, "
+                       "not to 0.001\n"))
+        fail_msg("%s", h.all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +172,7 @@ int main(void)
         cmocka_unit_test(a_loss_of_guessing_says_so_after_three_steps),
         cmocka_unit_test(an_adapter_of_zeros_learns_nothing_and_says_so),
         cmocka_unit_test(a_rate_that_is_too_high_makes_the_loss_climb_and_says_so),
+        cmocka_unit_test(a_warm_up_longer_than_the_training_is_said),
     };
     return cmocka_run_group_tests(tests, open_tiny, close_tiny);
 }
