@@ -270,21 +270,34 @@ static enum lf_err reply(struct lf_http *q, struct lf_diag *diag)
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-static enum lf_err put_rows(struct lf_http *q, const struct tuning *t, const char *id,
-                            enum lf_file_kind kind, struct lf_diag *diag)
+static enum lf_err within_file(enum lf_err rc, enum lf_file_kind kind, const char *id,
+                               struct lf_diag *diag)
 {
-    char path[LF_PATH_MAX];
-    json_auto_t *file = NULL;
-    enum lf_err rc = lf_api_document(&file, q, LF_KIND_FILE, id, diag);
-    if (rc == LF_OK && strcmp(lf_json_text_of(file, "purpose"), "fine-tune") != 0)
-        rc = lf_fail(diag, LF_E_INVALID, "its purpose is not fine-tune");
-    rc = rc ?: lf_document_path(path, q->daemon->documents_dir, id, LF_DOCUMENT_BYTES, diag);
-    rc = rc ?: lf_registry_put_file(q->daemon->registry, t->name, kind, path, diag);
     return rc == LF_OK ? rc
                        : lf_fail_within(diag, rc,
                                         kind == LF_FILE_EVAL ? "\"validation_file\" %.80s"
                                                              : "\"training_file\" %.80s",
                                         id);
+}
+
+/* The file is there, and for this. */
+static enum lf_err check_rows(struct lf_http *q, const char *id, enum lf_file_kind kind,
+                              struct lf_diag *diag)
+{
+    json_auto_t *file = NULL;
+    enum lf_err rc = lf_api_document(&file, q, LF_KIND_FILE, id, diag);
+    if (rc == LF_OK && strcmp(lf_json_text_of(file, "purpose"), "fine-tune") != 0)
+        rc = lf_fail(diag, LF_E_INVALID, "its purpose is not fine-tune");
+    return within_file(rc, kind, id, diag);
+}
+
+static enum lf_err put_rows(struct lf_http *q, const struct tuning *t, const char *id,
+                            enum lf_file_kind kind, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_document_path(path, q->daemon->documents_dir, id, LF_DOCUMENT_BYTES, diag);
+    rc = rc ?: lf_registry_put_file(q->daemon->registry, t->name, kind, path, diag);
+    return within_file(rc, kind, id, diag);
 }
 
 /* What is not asked for any more: documents of jobs that are forgotten. */
@@ -336,7 +349,10 @@ static void discard(struct lf_http *q, const char *name)
 static enum lf_err start(struct lf_http *q, const struct tuning *t, struct lf_diag *diag)
 {
     bool queued;
-    enum lf_err rc = lf_registry_create(q->daemon->registry, t->name, t->config, diag);
+    enum lf_err rc = check_rows(q, t->training_file, LF_FILE_DATASET, diag);
+    if (rc == LF_OK && t->validation_file)
+        rc = check_rows(q, t->validation_file, LF_FILE_EVAL, diag);
+    rc = rc ?: lf_registry_create(q->daemon->registry, t->name, t->config, diag);
     if (rc != LF_OK)
         return rc;
     rc = put_rows(q, t, t->training_file, LF_FILE_DATASET, diag);
