@@ -248,6 +248,8 @@ static void numbers_keep_to_their_bounds(void **state)
     check(schema("{\"type\":\"number\",\"maximum\":1e300}"), TEXTS("5", "-5.5", NULL, "x"));
     check(schema("{\"type\":\"integer\",\"maximum\":9223372036854775807}"),
           TEXTS("9223372036854775807", NULL, "9223372036854775808"));
+    check(schema("{\"type\":\"integer\",\"maximum\":18446744073709551615}"),
+          TEXTS("18446744073709551615", "7", "-5", NULL, "18446744073709551616"));
 }
 
 static void strings_are_what_all_says_of_them(void **state)

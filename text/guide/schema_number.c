@@ -22,10 +22,31 @@ struct decimal {
     bool far;  /* more in front of the point than are answered */
 };
 
+static double value(const json_t *v)
+{
+    return json_is_string(v) ? strtod(json_string_value(v), NULL) : json_number_value(v);
+}
+
+/* Integers that 64 bits do not hold are read as strings of their digits. */
+static bool is_number(const json_t *v)
+{
+    const char *s = json_string_value(v) ?: "", *digits = s + (s[0] == '-');
+    return json_is_number(v) ||
+           (strlen(digits) >= DIGITS - 1 && strspn(digits, "0123456789") == strlen(digits));
+}
+
 static struct decimal decimal(const json_t *v)
 {
     struct decimal d = {.whole = "0"};
     char text[64];
+    if (json_is_string(v)) {
+        const char *s = json_string_value(v);
+        d.negative = s[0] == '-';
+        d.far = strlen(s + d.negative) > DIGITS;
+        if (!d.far)
+            snprintf(d.whole, sizeof d.whole, "%s", s + d.negative);
+        return d;
+    }
     if (json_is_integer(v)) {
         snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
         d.negative = text[0] == '-';
@@ -136,18 +157,13 @@ struct bound {
     bool itself;
 };
 
-static double value(const json_t *v)
-{
-    return json_number_value(v);
-}
-
 static enum lf_err bound(const json_t *schema, const char *key, bool excludes, bool upper,
                          struct bound *b, struct lf_diag *diag)
 {
     const json_t *v = json_object_get(schema, key);
     if (!v || (excludes && json_is_boolean(v))) /* draft 4's, which goes with minimum */
         return LF_OK;
-    if (!json_is_number(v))
+    if (!is_number(v))
         return lf_fail(diag, LF_E_INVALID, "the schema's \"%s\" is no number", key);
     if (!b->at || (upper ? value(v) < value(b->at) : value(v) > value(b->at)))
         *b = (struct bound){v, !excludes};
