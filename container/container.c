@@ -21,6 +21,21 @@ struct lf_container {
 
 /* ---- JSON lines ------------------------------------------------------------------------------ */
 
+#define LEFT_OVER "end of file expected" /* jansson's words for what stands behind a value */
+
+/* What may help where jansson's words say little. */
+static const char *hint_of(const char *text, const char *why)
+{
+    if (strstr(why, "near 'NaN'") || strstr(why, "Infinity'") ||
+        (strstr(why, "near '-'") && strstr(text, "-Infinity")))
+        return ": null is what JSON has";
+    if (text[0] == '{' && strstr(why, LEFT_OVER))
+        return ": a line is one row, and nothing is between two";
+    if (text[0] == '{' && text[1 + strspn(text + 1, " ")] == '\'')
+        return ": JSON's quotes are double ones";
+    return text[0] == '{' || text[0] == '[' ? "" : ": a row is an object {...}";
+}
+
 /* The line's JSON. jansson's own "line 1 " says nothing here. */
 static enum lf_err next_line(struct lf_text_rows *t, json_t **row, int64_t *place,
                              struct lf_diag *diag)
@@ -44,26 +59,45 @@ static enum lf_err next_line(struct lf_text_rows *t, json_t **row, int64_t *plac
                        (long long)l->number);
     if (strncmp(why, "line 1 ", 7) == 0)
         why += 7;
-    if (!l->ended)
+    if (!l->ended && text[0] == '{' && !strstr(why, LEFT_OVER))
         return lf_fail(diag, rc, "line %lld is cut off: it ends without a newline, and %s",
                        (long long)l->number, why);
-    return lf_fail(diag, rc, "line %lld: %s%s", (long long)l->number, why,
-                   strstr(why, "near 'NaN'") ? ": null is what JSON has" : "");
+    return lf_fail(diag, rc, "line %lld: %s%s", (long long)l->number, why, hint_of(text, why));
 }
 
 /* ---- What it is ------------------------------------------------------------------------------ */
 
-/* The delimiter of a first line that is no JSON; '\0': it has none. */
+/* A table of one column has no delimiter to be known by: these are its names. */
+static bool is_column(const char *s, size_t n)
+{
+    static const char *const names[] = {"text", "messages", "conversations", "conversation",
+                                        "input_ids"};
+    if (n > 2 && s[0] == '"' && s[n - 1] == '"') {
+        s++;
+        n -= 2;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == n && memcmp(s, names[i], n) == 0)
+            return true;
+    return false;
+}
+
+/* The delimiter of a first line that is no JSON, outside its quotes; '\0': it has none. */
 static char delimiter_of(const char *s, size_t n)
 {
     static const char delimiters[] = "\t,;";
+    bool seen[sizeof delimiters - 1] = {false}, quoted = false;
     size_t end = 0;
-    while (end < n && s[end] != '\n' && s[end] != '\r')
-        end++;
-    for (const char *d = delimiters; *d; d++)
-        if (memchr(s, *d, end))
-            return *d;
-    return '\0';
+    for (; end < n && s[end] != '\n' && s[end] != '\r'; end++) {
+        const char *d = memchr(delimiters, s[end], sizeof seen);
+        quoted = quoted != (s[end] == '"');
+        if (d && !quoted)
+            seen[d - delimiters] = true;
+    }
+    for (size_t i = 0; i < sizeof seen; i++)
+        if (seen[i])
+            return delimiters[i];
+    return is_column(s, end) ? ',' : '\0';
 }
 
 /* Chooses by the first byte that is no white space; the text before it may be long. */

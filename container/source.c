@@ -224,15 +224,19 @@ static enum lf_err more_text(struct lf_source *s, struct lf_diag *diag)
     return s->text.rc == LF_OK ? LF_OK : lf_fail(diag, s->text.rc, "no memory to read it");
 }
 
-/* JSON in UTF-16 without a mark: no other text has a NUL beside its first brace. */
+static bool is_ascii(char c)
+{
+    return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* UTF-16 without a mark: no other text has a NUL beside each of its first two characters. */
 static enum lf_source_encoding unmarked(const char *t, size_t n)
 {
     if (n < 4)
         return LF_SOURCE_UTF8;
-    if ((t[0] == '{' || t[0] == '[') && !t[1] && t[2] && !t[3])
+    if (is_ascii(t[0]) && !t[1] && is_ascii(t[2]) && !t[3])
         return LF_SOURCE_UTF16LE;
-    return !t[0] && (t[1] == '{' || t[1] == '[') && !t[2] && t[3] ? LF_SOURCE_UTF16BE
-                                                                  : LF_SOURCE_UTF8;
+    return !t[0] && is_ascii(t[1]) && !t[2] && is_ascii(t[3]) ? LF_SOURCE_UTF16BE : LF_SOURCE_UTF8;
 }
 
 /* The first bytes of the text say how it is encoded; what is no text is called what it is. */

@@ -85,6 +85,16 @@ static enum lf_err put_field(json_t *row, const char *name, const struct lf_csv 
     return json_object_set_new(row, name, v) == 0 ? LF_OK : lf_no_memory(diag, "a row");
 }
 
+/* A column's name without the blanks that people write after commas; yours, NULL: out of memory. */
+static json_t *trimmed(const json_t *name)
+{
+    const char *s = json_string_value(name);
+    size_t n = json_string_length(name), first = strspn(s, " ");
+    while (n > first && s[n - 1] == ' ')
+        n--;
+    return json_stringn(s + first, n - first);
+}
+
 /* The first record names the columns; one without a name, as pandas' index has it, is none. */
 static enum lf_err read_names(struct lf_text_rows *t, struct lf_diag *diag)
 {
@@ -96,12 +106,15 @@ static enum lf_err read_names(struct lf_text_rows *t, struct lf_diag *diag)
     enum lf_err rc =
         t->names && seen ? next_record(t, &more, diag) : lf_no_memory(diag, "the columns' names");
     for (size_t i = 0; i < t->csv.n_fields && rc == LF_OK; i++) {
-        const char *name = lf_csv_field(&t->csv, i);
+        rc = put_text(seen, " ", &t->csv, i, diag);
+        if (rc == LF_OK &&
+            json_array_append_new(t->names, trimmed(json_object_get(seen, " "))) != 0)
+            rc = lf_no_memory(diag, "the columns' names");
+        const char *name = rc == LF_OK ? json_string_value(json_array_get(t->names, i)) : "";
         if (*name && json_object_get(seen, name))
             return lf_fail(diag, LF_E_INVALID, "line %lld: two columns are called \"%.60s\"",
                            (long long)t->csv.line, name);
-        rc = put_text(seen, name, &t->csv, i, diag);
-        if (rc == LF_OK && json_array_append(t->names, json_object_get(seen, name)) != 0)
+        if (*name && json_object_set_new(seen, name, json_true()) != 0)
             rc = lf_no_memory(diag, "the columns' names");
     }
     return rc;

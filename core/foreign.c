@@ -32,6 +32,11 @@ static const struct {
     {"\x80\x02", 2, "a pickle of Python's: save the rows as JSON lines"},
     {"\xd0\xcf\x11\xe0", 4, "an old Office file: save it as CSV"},
     {"%PDF", 4, "a PDF document"},
+    {"<!doctype", 9, "an HTML page, as of a download that failed"},
+    {"<?xml", 5, "an XML file: save the rows as JSON lines"},
+    {"FEA1", 4, "a Feather file: save it as Parquet"},
+    {"Obj\x01", 4, "an Avro file: save it as Parquet"},
+    {"\x04\x22\x4d\x18", 4, "compressed with lz4: unpack it"},
     {"7z\xbc\xaf", 4, "a 7z archive: unpack it"},
     {"Rar!", 4, "a rar archive: unpack it"},
 };

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static bool has(const json_t *row, const char *key)
 {
@@ -39,28 +40,56 @@ static bool is_turns(const json_t *v)
     return json_array_size(v) > 0 && json_is_object(json_array_get(v, 0));
 }
 
-/* The reason for a member that is not there, with those that are. */
-static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
+/* The members of a row that may be what is missed. */
+struct guess {
+    const char *turns; /* has messages */
+    const char *rows;  /* has objects that are none: rows, of a file that is one object */
+    const char *alike; /* is written otherwise: "Completion" */
+};
+
+static struct guess guess_at(const json_t *row, const char *name)
 {
-    char list[LF_MEMBERS_BYTES];
-    const char *key, *turns = NULL;
+    struct guess g = {NULL, NULL, NULL};
+    const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)row, key, value) {
         const json_t *first = is_turns(value) ? json_array_get(value, 0) : NULL;
         if (json_object_get(first, "role") || json_object_get(first, "from"))
-            turns = key;
+            g.turns = key;
+        else if (first)
+            g.rows = key;
+        if (strcasecmp(key, name) == 0)
+            g.alike = key;
     }
-    if (has(row, "chosen") && has(row, "rejected"))
+    return g;
+}
+
+/* The reason for a member that is not there, with those that are. */
+static enum lf_err missing(const json_t *row, const char *name, struct lf_diag *diag)
+{
+    char list[LF_MEMBERS_BYTES];
+    struct guess g = guess_at(row, name);
+    if ((has(row, "chosen") && has(row, "rejected")) || has(row, "preferred_output"))
         return lf_fail(
             diag, LF_E_INVALID,
             "no \"%s\" (the row has: %s); rows of preferences are for \"loss\": \"dpo\", "
             "\"orpo\" or \"kto\" in config.json",
             name, lf_row_members(list, row));
-    if (turns)
+    if (g.turns)
         return lf_fail(diag, LF_E_INVALID,
                        "no \"%s\" (the row has: %s); where \"%.60s\" are messages, config.json "
                        "says so: \"columns\": {\"messages\": \"%.60s\"}",
-                       name, lf_row_members(list, row), turns, turns);
+                       name, lf_row_members(list, row), g.turns, g.turns);
+    if (g.alike)
+        return lf_fail(diag, LF_E_INVALID,
+                       "no \"%s\" (the row has: %s); config.json names columns that are called "
+                       "otherwise: \"columns\": {\"%s\": \"%.60s\"}",
+                       name, lf_row_members(list, row), name, g.alike);
+    if (g.rows)
+        return lf_fail(diag, LF_E_INVALID,
+                       "no \"%s\" (the row has: %s); where \"%.60s\" are the rows, give that list "
+                       "alone",
+                       name, lf_row_members(list, row), g.rows);
     return lf_fail(diag, LF_E_INVALID,
                    "no \"%s\" (the row has: %s); \"template\" and \"completion\" of config.json "
                    "make them of columns",
@@ -73,7 +102,8 @@ enum lf_err lf_row_text(const json_t *row, const char *name, struct lf_diag *dia
     if (!v)
         return missing(row, name, diag);
     if (!is_text(v))
-        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string", name);
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a string%s", name,
+                       json_is_null(v) ? ", not null" : "");
     return LF_OK;
 }
 
@@ -120,11 +150,20 @@ static enum lf_err open_lists(json_t *row, struct lf_diag *diag)
  * template's, where null is an empty text. */
 static void drop_nulls(json_t *row)
 {
-    static const char *const keys[] = {"messages",        "conversations",   "text",
-                                       "input_ids",       "labels",          "attention_mask",
-                                       "completion_mask", "assistant_masks", "loss_mask",
-                                       "assistant_mask",  "position_ids",    "tools",
-                                       "conversation"};
+    static const char *const keys[] = {"messages",
+                                       "conversations",
+                                       "text",
+                                       "input_ids",
+                                       "labels",
+                                       "attention_mask",
+                                       "completion_mask",
+                                       "assistant_masks",
+                                       "loss_mask",
+                                       "assistant_mask",
+                                       "position_ids",
+                                       "tools",
+                                       "conversation",
+                                       "chat_template_kwargs"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (json_is_null(json_object_get(row, keys[i])))
             json_object_del(row, keys[i]);
@@ -187,12 +226,13 @@ static const char *first_of(const json_t *row, const char *const *names)
     return there;
 }
 
-/* What those columns say besides has no place in their prompts. */
-static enum lf_err refuse_others(const json_t *row, struct lf_diag *diag)
+/* What the columns say besides has no place in their prompts: of a prompt that stands in the row as
+ * it is, what would have come before it; choices are in it. */
+static enum lf_err refuse_others(const json_t *row, bool ready, struct lf_diag *diag)
 {
     static const char *const others[] = {"system",  "system_prompt", "history",
                                          "choices", "options",       "candidates"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    for (size_t i = 0; i < (ready ? 3 : sizeof others / sizeof *others); i++)
         if (says(row, others[i]))
             return lf_fail(diag, LF_E_UNSUPPORTED,
                            "\"%s\" has no place in the prompt that is made of such rows: set "
@@ -222,7 +262,7 @@ static enum lf_err fill_form(json_t *row, const struct columns_form *f, struct l
     const char *answer = first_of(row, f->answer);
     lf_buf_auto prompt = {.max = LF_PROMPT_BYTES_MAX};
     json_auto_t *vars = json_object();
-    enum lf_err rc = refuse_others(row, diag) ?: form_prompt(&prompt, f, row, diag);
+    enum lf_err rc = refuse_others(row, false, diag) ?: form_prompt(&prompt, f, row, diag);
     rc = rc ?: lf_row_text(row, answer, diag);
     if (rc == LF_OK &&
         (!vars || json_object_set(vars, "answer", json_object_get(row, answer)) != 0))
@@ -282,7 +322,7 @@ bool lf_row_is_asked(const json_t *row)
 static enum lf_err columns_known(json_t *row, const char **form, struct lf_diag *diag)
 {
     if (has(row, "prompt") && has(row, "completion"))
-        return LF_OK;
+        return refuse_others(row, true, diag);
     for (size_t i = 0; i < N_FORMS; i++)
         if (has(row, forms[i].column) && first_of(row, forms[i].answer)) {
             *form = forms[i].name;
@@ -313,8 +353,10 @@ static enum lf_err add_system(json_t *out, const json_t *row, const json_t *turn
     const char *role = lf_json_text_of(first, "role"), *from = lf_json_text_of(first, "from");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         json_t *text = json_object_get(row, names[i]);
-        if (!json_is_string(text) || !says(row, names[i]))
+        if (!says(row, names[i]))
             continue;
+        if (!json_is_string(text))
+            return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a text", names[i]);
         if (strcmp(role, "system") == 0 || strcmp(from, "system") == 0)
             return lf_fail(diag, LF_E_INVALID, "\"%s\" beside turns that begin with a system's",
                            names[i]);
@@ -337,12 +379,22 @@ static enum lf_err make_context(json_t *messages, size_t first, const struct lf_
     return LF_OK;
 }
 
+/* A text behind a prompt of messages is the assistant's turn; NULL: there is none. */
+static json_t *answer_turn(const json_t *row)
+{
+    json_t *text = json_object_get(row, "completion");
+    return is_turns(json_object_get(row, "prompt")) && json_is_string(text)
+               ? json_pack("[{s:s, s:O}]", "role", "assistant", "content", text)
+               : NULL;
+}
+
 /* What stands for "messages" in the row becomes it. */
 static enum lf_err normal_turns(json_t *row, const struct lf_train_settings *s,
                                 struct lf_diag *diag)
 {
     const json_t *prompt = json_object_get(row, "prompt");
-    const json_t *completion = json_object_get(row, "completion");
+    json_auto_t *answer = answer_turn(row);
+    const json_t *completion = answer ? answer : json_object_get(row, "completion");
     const json_t *turns = json_object_get(row, "messages");
     bool parted = !turns && is_turns(prompt) && is_turns(completion);
     static const char *const theirs[] = {"conversations", "conversation"};
@@ -425,16 +477,22 @@ enum lf_err lf_row_weight(double *out, const json_t *row, const struct lf_train_
     return LF_OK;
 }
 
+/* Also as tables have it. */
+static bool is_false(const json_t *v)
+{
+    const char *text = json_string_value(v);
+    return json_is_false(v) || (text && strcasecmp(text, "false") == 0);
+}
+
 /* What a row says besides, where no template of config.json chooses what counts. */
 static enum lf_err refuse_unlearnt(const json_t *row, struct lf_diag *diag)
 {
-    static const char *const media[] = {"images", "videos", "audios"};
+    static const char *const media[] = {"image", "images", "video", "videos", "audio", "audios"};
     for (size_t i = 0; i < sizeof media / sizeof *media; i++)
         if (says(row, media[i]))
-            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" are not done here: texts alone are",
+            return lf_fail(diag, LF_E_UNSUPPORTED, "\"%s\" is not done here: texts alone are",
                            media[i]);
-    if (json_is_false(json_object_get(row, "label")) && has(row, "prompt") &&
-        has(row, "completion"))
+    if (is_false(json_object_get(row, "label")) && has(row, "prompt") && has(row, "completion"))
         return lf_fail(diag, LF_E_UNSUPPORTED,
                        "\"label\" false says that the completion is not wanted: such rows are for "
                        "\"loss\": \"kto\" in config.json");

@@ -41,6 +41,9 @@ static enum lf_err check_chat(const json_t *row, const struct lf_train_settings 
     bool answered = false;
     if (!json_is_array(messages))
         return lf_fail(diag, LF_E_INVALID, "\"messages\" must be a list");
+    const json_t *extra = json_object_get(row, "chat_template_kwargs");
+    if (extra && !json_is_object(extra))
+        return lf_fail(diag, LF_E_INVALID, "\"chat_template_kwargs\" must be an object");
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *m = json_array_get(messages, i);
         if (lf_turn_check(m, i + 1, diag) != LF_OK)
@@ -270,7 +273,8 @@ struct chat {
 static enum lf_err render(struct chat *c, struct lf_buf *out, size_t n, bool add_generation_prompt,
                           struct lf_diag *diag)
 {
-    json_auto_t *vars = json_object(), *some = json_array();
+    json_t *extra = json_object_get(c->row, "chat_template_kwargs");
+    json_auto_t *vars = extra ? lf_json_copy(extra) : json_object(), *some = json_array();
     json_t *tools = json_object_get(c->row, "tools");
     int bad = !vars || !some || (tools && json_object_set(vars, "tools", tools));
     for (size_t i = 0; !bad && i < n; i++)

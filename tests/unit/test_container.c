@@ -127,12 +127,31 @@ static void a_table_names_its_columns_first(void **state)
     /* pandas' index has no name; lists are text in a table. */
     expect_text(",messages,x\n0,\"[{\"\"role\"\": \"\"user\"\"}]\",[1]\n",
                 "2{\"messages\":[{\"role\":\"user\"}],\"x\":\"[1]\"}");
+    /* One column is known by its name; names may have blanks around, and delimiters in quotes. */
+    expect_text("text\n\"a, b\"\nc\n", "2{\"text\":\"a, b\"} 3{\"text\":\"c\"}");
+    expect_text("\"messages\"\r\n\"[{}]\"\r\n", "2{\"messages\":[{}]}");
+    expect_text("a, b ,c\n1, 2 ,3\n", "2{\"a\":\"1\",\"b\":\" 2 \",\"c\":\"3\"}");
+    expect_text("\"a, x\";b\n1;2\n", "2{\"a, x\":\"1\",\"b\":\"2\"}");
+    refuse_text("a, a\n1,2\n", "two columns are called \"a\"");
     refuse_text("a,b\n1,2,3\n", "line 2: 3 fields, but 2 columns");
     refuse_text("a,a\n1,2\n", "two columns are called \"a\"");
     refuse_text("a,b\n\"1,2\n", "line 2: a quote never closes");
     refuse_text("a,b\n1,\xff\n", "line 2: it is not UTF-8");
     refuse_text("no table, and\x01 no JSON either\n\"", "quote never closes");
     refuse_text("not json\n", "line 1: column 3");
+}
+
+static void reasons_say_what_a_line_should_be(void **state)
+{
+    (void)state;
+    refuse_text("It was a dark night\n", ": a row is an object {...}");
+    refuse_text("{\"a\": 1}{\"a\": 2}\n", "a line is one row");
+    refuse_text("{\"a\": 1},\n{\"a\": 2},\n", "a line is one row");
+    refuse_text("{'a': 1}\n", "quotes are double");
+    refuse_text("{\"a\": -Infinity}\n", "null is what JSON has");
+    refuse_text("{\"a\": 1", "is cut off");
+    refuse_text("FEA1\1\2\3\4", "Feather");
+    refuse_text("<!doctype html><html>", "HTML page");
 }
 
 static void a_record_may_be_as_long_as_a_line(void **state)
@@ -165,6 +184,7 @@ static void utf_16_is_read_by_its_mark(void **state)
     expect(big, sizeof big - 1, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}");
     expect(little + 2, sizeof little - 2, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}"); /* without it */
     expect(big + 2, sizeof big - 3, "1{\"a\":\"ü\xf0\x9f\x98\x80\"}");
+    expect("a\0,\0b\0\n\0001\0,\0\xfc\0\n", 16, "2{\"a\":\"1\",\"b\":\"ü\"}");
     refuse("\xff\xfe{", 3, "UTF-16: it ends within a character");
     refuse("\xff\xfe\x3d\xd8x\0", 6, "UTF-16: half of a character");
     refuse("\xff\xfe\0\0{\0\0\0", 8, "UTF-32");
@@ -360,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_array_is_its_items),
         cmocka_unit_test(a_table_names_its_columns_first),
+        cmocka_unit_test(reasons_say_what_a_line_should_be),
         cmocka_unit_test(a_record_may_be_as_long_as_a_line),
         cmocka_unit_test(utf_16_is_read_by_its_mark),
         cmocka_unit_test(packed_text_is_unpacked),

@@ -158,6 +158,24 @@ static void a_systems_text_beside_the_turns_stands_before_them(void **state)
                  BEGIN "<|user|>a<|assistant|>[b][<|endoftext|>]");
 }
 
+/* What a row says to the template, as a request does. */
+static void a_rows_own_words_reach_the_template(void **state)
+{
+    (void)state;
+    static const char text[] = "{{ mood }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+                               "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"
+                               "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+    struct lf_chat *before = model.chat;
+    assert_int_equal(lf_chat_parse(&model.chat, text, strlen(text), "", "<|endoftext|>", NULL),
+                     LF_OK);
+    expect_first("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": "
+                 "\"assistant\", \"content\": \"b\"}], \"chat_template_kwargs\": {\"mood\": "
+                 "\"s\"}}\n",
+                 "s<|user|>a<|assistant|>[b][<|endoftext|>]");
+    lf_chat_free(model.chat);
+    model.chat = before;
+}
+
 static void what_a_form_has_no_place_for_is_refused(void **state)
 {
     (void)state;
@@ -179,6 +197,19 @@ static void what_a_form_has_no_place_for_is_refused(void **state)
         {"{\"question\": \"a\", \"choices\": [\"x\", \"y\"], \"answer\": 1}\n", "\"choices\""},
         {"{\"prompt\": \"a\", \"completion\": \"b\", \"label\": false}\n", "\"label\" false"},
         {"{\"prompt\": \"a\", \"completion\": \"b\", \"images\": [\"x\"]}\n", "\"images\""},
+        {"{\"image\": \"x.jpg\", \"conversations\": [{\"from\": \"human\", \"value\": \"a\"}, "
+         "{\"from\": \"gpt\", \"value\": \"b\"}]}\n",
+         "\"image\""},
+        {"{\"text\": \"a\", \"audio\": {\"path\": \"x.wav\"}}\n", "\"audio\""},
+        {"{\"system\": \"s\", \"prompt\": \"a\", \"completion\": \"b\"}\n", "\"system\""},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"history\": [[\"x\", \"y\"]]}\n",
+         "\"history\""},
+        {"{\"system\": [\"s\"], \"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
+         "{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+         "\"system\" must be a text"},
+        {"{\"chat_template_kwargs\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
+         "{\"role\": \"assistant\", \"content\": \"b\"}]}\n",
+         "\"chat_template_kwargs\""},
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
          "\"content\": \"\", \"function_call\": {\"name\": \"f\"}}]}\n",
          "\"tool_calls\""},
@@ -190,6 +221,12 @@ static void what_a_form_has_no_place_for_is_refused(void **state)
          "the last has \"Assistant\""},
         {"{\"dialog\": [{\"role\": \"user\", \"content\": \"a\"}]}\n",
          "\"columns\": {\"messages\": \"dialog\"}"},
+        {"{\"data\": [{\"prompt\": \"a\", \"completion\": \"b\"}]}\n", "\"data\" are the rows"},
+        {"{\"Prompt\": \"a\", \"Completion\": \"b\"}\n", "{\"completion\": \"Completion\"}"},
+        {"{\"input\": {\"messages\": []}, \"preferred_output\": [{\"role\": \"assistant\"}]}\n",
+         "\"loss\": \"dpo\""},
+        {"{\"prompt\": \"a\", \"completion\": null}\n", "not null"},
+        {"{\"prompt\": \"a\", \"completion\": \"b\", \"label\": \"False\"}\n", "\"label\" false"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_refused(rows[i][0], rows[i][1]);
@@ -209,6 +246,9 @@ static void conversations_are_found_where_they_are(void **state)
     char row[512];
     snprintf(row, sizeof row, "{\"conversation\": %s}\n", turns);
     expect_split(row, &s, "<|user|>1<|assistant|>", "2.5");
+    expect_split(
+        "{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}], \"completion\": \"b\"}\n", &s,
+        "<|user|>a<|assistant|>", "b");
     expect_split("{\"messages\": \"" CHAT "\"}\n", &s, "<|user|>a<|assistant|>", "b");
     expect_split("{\"conversations\": \"" CHAT "\", \"messages\": null}\n", &s,
                  "<|user|>a<|assistant|>", "b");
@@ -381,6 +421,7 @@ int main(void)
         cmocka_unit_test(train_on_says_what_of_a_row_is_learnt),
         cmocka_unit_test(nulls_are_absent_at_every_depth),
         cmocka_unit_test(a_systems_text_beside_the_turns_stands_before_them),
+        cmocka_unit_test(a_rows_own_words_reach_the_template),
         cmocka_unit_test(what_a_form_has_no_place_for_is_refused),
         cmocka_unit_test(conversations_are_found_where_they_are),
         cmocka_unit_test(tools_are_a_list_or_its_text),
