@@ -9,6 +9,10 @@
 #define JSON "application/json"
 #define JSONL "application/jsonl"
 #define TEXT "text/plain; charset=utf-8"
+#define DIGITS "0123456789"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define RANDOM_N 6 /* of mkstemp's letters */
 
 const struct lf_file_row lf_files[LF_FILE_N] = {
     [LF_FILE_DATASET] = {"dataset.jsonl", "dataset.jsonl", JSONL, LF_FORM_WRITTEN,
@@ -89,14 +93,35 @@ static bool is_kind(const char *end)
     return false;
 }
 
+/* What mkstemp or Go's CreateTemp put behind a file's name, without a mark between: six letters and
+ * digits, which are no word, or digits. */
+static bool is_random(const char *end)
+{
+    size_t n = strlen(end), digits = strspn(end, DIGITS);
+    return n >= RANDOM_N &&
+           (digits == n ||
+            (n == RANDOM_N && strspn(end, DIGITS UPPER LOWER) == n && strspn(end, LOWER) < n));
+}
+
+/* Of programs that make names of their own: sed, perl, gawk, dos2unix. */
+static bool is_stem(const char *name, size_t n)
+{
+    static const char *const stems[] = {"sed", "XX", "gawk.", "d2utmp"};
+    for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
+        size_t k = strlen(stems[i]);
+        if (n == k + RANDOM_N && strncmp(name, stems[i], k) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool lf_file_is_temporary(const char *name)
 {
     static const char *const ends[] = {"~", ".tmp", ".temp", ".part", ".partial", ".swp"};
     size_t n = strlen(name);
     if (name[0] == '.' || name[0] == '#' || strncmp(name, "tmp", 3) == 0)
         return true;
-    if (strspn(name, "0123456789") == n || (n == 9 && strncmp(name, "sed", 3) == 0) ||
-        (n == 8 && strncmp(name, "XX", 2) == 0))
+    if (strspn(name, DIGITS) == n || is_stem(name, n))
         return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, n, ends[i]))
@@ -107,6 +132,8 @@ bool lf_file_is_temporary(const char *name)
         size_t k = strlen(known);
         if (n > k && strncmp(name, known, k) == 0 && strchr(".~-_", name[k]))
             return !is_kind(name + k);
+        if (strncmp(name, known, k) == 0 && strchr(known, '.') && is_random(name + k))
+            return true;
     }
     return false;
 }

@@ -96,8 +96,9 @@ const struct lf_file_row *lf_file_find(const char *name);
 bool lf_file_is_always(const struct lf_file_row *f);
 
 /* How editors, rsync, sed -i and os.replace name what they will rename: hidden files, backups
- * (x~, #x#), a known name with something after it that names no kind of file, tmp..., *.tmp,
- * sedXXXXXX, XXXXXXXX (perl), digits (vim). */
+ * (x~, #x#), a known name with something after it that names no kind of file, or with mkstemp's
+ * letters (busybox), tmp..., *.tmp, sedXXXXXX, XXXXXXXX (perl), gawk.XXXXXX, d2utmpXXXXXX, digits
+ * (vim). */
 bool lf_file_is_temporary(const char *name);
 /* Whether n bytes from its start on are such as the daemon writes into this file: then they are a
  * copy, which tells nothing new. Of `generate` and `chat` nothing is: answers are kept

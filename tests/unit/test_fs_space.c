@@ -142,13 +142,31 @@ static void takes_temporaries_for_local_files_and_nothing_else(void **state)
     char longest[256];
     memset(longest, 'x', 255);
     longest[255] = '\0';
-    static const char *const names[] = {
-        ".dataset.jsonl.swp",      "4913",       "dataset.jsonl~",     "sedAbc123",
-        ".dataset.jsonl.XXXXXX",   "#template#", "config.json.tmp-81", "tmpx7ab_0",
-        "adapter_config.json.part"};
-    static const char *const others[] = {"a b",       "train.jsonl", "notes",
-                                         "README.md", "sedimentary", "adapter_model.bin",
-                                         "old.jsonl", "checkpoint-5"};
+    static const char *const names[] = {".dataset.jsonl.swp",
+                                        "4913",
+                                        "dataset.jsonl~",
+                                        "sedAbc123",
+                                        ".dataset.jsonl.XXXXXX",
+                                        "#template#",
+                                        "config.json.tmp-81",
+                                        "tmpx7ab_0",
+                                        "adapter_config.json.part",
+                                        "dataset.jsonlaBc12d",
+                                        "config.json1764536012",
+                                        "gawk.aBc12d",
+                                        "d2utmpaBc12d"};
+    static const char *const others[] = {"a b",
+                                         "train.jsonl",
+                                         "notes",
+                                         "README.md",
+                                         "sedimentary",
+                                         "adapter_model.bin",
+                                         "old.jsonl",
+                                         "checkpoint-5",
+                                         "dataset.jsonlbackup",
+                                         "dataset.jsonl2",
+                                         "promptaBc12d",
+                                         "gawk.awk"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(lf_space_child(&p, &w->view, &adapter, names[i]), LF_OK);
         assert_int_equal(p.kind, LF_KIND_LOCAL);
