@@ -278,6 +278,17 @@ static enum lf_err one_way(struct lf_http *q, struct lf_diag *diag)
     return rc;
 }
 
+/* If-Match and If-None-Match of a request that changes the file; tag NULL: it is not there. */
+static bool fits(void *arg, const char *tag)
+{
+    struct lf_http *q = arg;
+    const char *match = lf_http_header(q, "If-Match");
+    bool fit = (!match || (tag && lf_tag_listed(match, tag))) &&
+               !(tag && lf_tag_listed(lf_http_header(q, "If-None-Match"), tag));
+    q->unmatched = !fit;
+    return fit;
+}
+
 static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag *diag)
 {
     static const char *const known[] = {"train", "quiet", "held", "upload", "sha256", NULL};
@@ -287,6 +298,10 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
         return rc;
     if (!lf_file_ref_parse(&ref, q->param[1]))
         return lf_registry_stray(q->daemon->registry, q->param[0], q->param[1], diag);
+    if (lf_http_header(q, "Content-Range"))
+        return lf_fail(diag, LF_E_UNSUPPORTED,
+                       "a body with a \"Content-Range\" is a part of a file: parts go to "
+                       "/v1/adapters/{name}/uploads/{id}");
     if (lf_files[ref.kind].form == LF_FORM_ANSWERED)
         return one_way(q, diag);
     struct lf_upload *u = malloc(sizeof *u);
@@ -296,6 +311,8 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
     q->sinking = u;
     rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
     u->waits = lf_http_query_flag(q, "quiet");
+    u->fits = fits;
+    u->fits_arg = q;
     lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max) {
         rc = lf_fail(diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
@@ -409,7 +426,11 @@ enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag)
     struct lf_file_ref ref;
     if (file_of(q, &ref, diag) != LF_OK)
         return LF_E_NOT_FOUND;
-    char entry[LF_TRASH_ENTRY];
+    char entry[LF_TRASH_ENTRY], path[LF_PATH_MAX], tag[LF_FILE_TAG];
+    bool there = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, NULL) == LF_OK &&
+                 lf_file_tag_at(tag, path, NULL) == LF_OK;
+    if (!fits(q, there ? tag : NULL))
+        return lf_fail(diag, LF_E_FAILED, "the file is another one by now");
     enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, entry, diag);
     if (rc != LF_E_NOT_FOUND)
         lf_registry_asked(q->daemon->registry, q->param[0], q->param[1],

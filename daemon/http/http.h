@@ -81,6 +81,7 @@ struct lf_http {
     const atomic_bool *unwanted; /* then: nobody waits for the answer any more */
     struct lf_key *key;          /* who asks; NULL: someone who needs none, or nobody is known */
     bool admitted;               /* with a role that suffices */
+    bool unmatched;              /* what If-Match or If-None-Match wants is not so: 412 */
     bool entered;                /* its limits count this request */
     int retry_seconds;           /* Retry-After; 0: a second */
     struct lf_connection *connection;

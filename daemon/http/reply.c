@@ -165,6 +165,8 @@ void lf_http_reply_error(struct lf_http *q, enum lf_err rc, const struct lf_diag
         reply_error_as(q, MHD_HTTP_SERVICE_UNAVAILABLE, lf_err_name(rc), message);
     else if (rc == LF_E_DENIED && q->admitted)
         reply_error_as(q, MHD_HTTP_FORBIDDEN, lf_err_name(rc), message);
+    else if (rc == LF_E_FAILED && q->unmatched)
+        reply_error_as(q, MHD_HTTP_PRECONDITION_FAILED, lf_err_name(rc), message);
     else if (!q->route && rc == LF_E_UNSUPPORTED)
         reply_error_as(q, MHD_HTTP_METHOD_NOT_ALLOWED, lf_err_name(rc), message);
     else

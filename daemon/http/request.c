@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define ROOM_SECONDS 30u /* that an upload, all there, waits for room to be checked in */
@@ -41,10 +42,32 @@ const char *lf_http_query(struct lf_http *q, const char *name)
     return s.value;
 }
 
+/* Python's clients write True. */
+static bool is_yes(const char *v)
+{
+    return !*v || strcmp(v, "1") == 0 || strcasecmp(v, "true") == 0;
+}
+
+static bool is_no(const char *v)
+{
+    return strcmp(v, "0") == 0 || strcasecmp(v, "false") == 0;
+}
+
+/* The parameters that are read by lf_http_query_flag. */
+static bool is_flag(const char *name)
+{
+    static const char *const flags[] = {"train",   "quiet",  "held", "follow",    "redraw",
+                                        "writing", "closed", "chat", "ignore_eos"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (strcmp(name, flags[i]) == 0)
+            return true;
+    return false;
+}
+
 bool lf_http_query_flag(struct lf_http *q, const char *name)
 {
     const char *v = lf_http_query(q, name);
-    return v && (!*v || strcmp(v, "1") == 0 || strcmp(v, "true") == 0);
+    return v && is_yes(v);
 }
 
 enum lf_err lf_http_query_real(struct lf_http *q, const char *name, double lo, double hi,
@@ -81,26 +104,31 @@ enum lf_err lf_http_query_int(struct lf_http *q, const char *name, int64_t lo, i
 struct only {
     const char *const *known;
     char stranger[LF_HTTP_PARAM_BYTES]; /* "": none yet */
+    char unclear[LF_HTTP_PARAM_BYTES];  /* a flag that is neither true nor false */
 };
 
 static enum MHD_Result only_argument(void *arg, enum MHD_ValueKind kind, const char *key,
                                      const char *value)
 {
     (void)kind;
-    (void)value;
     struct only *o = arg;
+    const char *v = value ? value : "";
     const char *const *k = o->known;
     while (*k && strcmp(*k, key) != 0)
         k++;
     if (!*k)
         snprintf(o->stranger, sizeof o->stranger, "%s", key);
+    else if (is_flag(key) && !is_yes(v) && !is_no(v))
+        snprintf(o->unclear, sizeof o->unclear, "%s", key);
     return *k ? MHD_YES : MHD_NO;
 }
 
 enum lf_err lf_http_query_only(struct lf_http *q, const char *const *known, struct lf_diag *diag)
 {
-    struct only o = {known, ""};
+    struct only o = {known, "", ""};
     MHD_get_connection_values(q->conn, MHD_GET_ARGUMENT_KIND, only_argument, &o);
+    if (!o.stranger[0] && o.unclear[0])
+        return lf_fail(diag, LF_E_INVALID, "\"%s\" must be true or false", o.unclear);
     return o.stranger[0] ? lf_fail_unknown(diag, "parameter", o.stranger, known) : LF_OK;
 }
 

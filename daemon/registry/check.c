@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/utf8.h"
 #include "model/adapter.h"
 #include "model/safetensors.h"
 #include "trainer/dataset.h"
@@ -98,10 +99,18 @@ static enum lf_err check_text(const char *path, const struct lf_file_row *f, str
 {
     lf_buf_auto text = {0};
     enum lf_err rc = lf_file_read(&text, path, f->bytes_max, diag);
-    if (rc == LF_OK && text.data && memchr(text.data, '\0', text.len))
+    const char *s = lf_buf_str(&text);
+    size_t good = lf_utf8_valid(s, text.len);
+    if (rc == LF_OK && text.len >= 2 &&
+        (memcmp(s, "\xff\xfe", 2) == 0 || memcmp(s, "\xfe\xff", 2) == 0))
+        rc = lf_fail(diag, LF_E_INVALID, "it is UTF-16 text: save it as UTF-8");
+    if (rc == LF_OK && memchr(s, '\0', text.len))
         rc = lf_fail(diag, LF_E_INVALID, "holds a NUL byte");
+    if (rc == LF_OK && good < text.len)
+        rc = lf_fail(diag, LF_E_INVALID, "it is not UTF-8: byte 0x%02x at %zu",
+                     (unsigned char)s[good], good);
     if (rc == LF_OK && f->check == LF_CHECK_TEMPLATE && text.len > 0)
-        rc = lf_template_check(text.data, diag);
+        rc = lf_template_check(s, diag);
     return rc;
 }
 

@@ -222,6 +222,10 @@ struct lf_upload {
     uint64_t bytes, bytes_max;
     struct lf_file_ref ref;
     bool waits; /* rows that lack nothing but a template are taken: it may come */
+    /* Whether what is there may be replaced, by its tag (lf_file_tag; NULL: nothing is there).
+     * Asked when it is about to be, so that nobody else replaces it in between; NULL: it may. */
+    bool (*fits)(void *arg, const char *tag);
+    void *fits_arg;
 };
 /* One that is no adapter's: lf_upload_place takes it in. */
 enum lf_err lf_upload_open(struct lf_registry *r, uint64_t bytes_max, struct lf_upload *out,
@@ -236,9 +240,9 @@ enum lf_err lf_registry_upload_begin(struct lf_registry *r, const char *name,
 /* LF_E_TOO_BIG past bytes_max. */
 enum lf_err lf_upload_write(struct lf_upload *u, const void *data, size_t n,
                             struct lf_diag *diag) LF_MUST_CHECK;
-/* Checks the bytes and takes them in; refused ones leave the old file and become the adapter's
- * trouble. *imported: the version that a PUT of adapter/ completed, else 0. The upload is ended
- * either way. */
+/* Checks the bytes and takes them in (LF_E_FAILED: what is there does not fit); refused ones leave
+ * the old file and become the adapter's trouble. *imported: the version that a PUT of adapter/
+ * completed, else 0. The upload is ended either way. */
 enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, struct lf_upload *u,
                                       int32_t *imported, struct lf_diag *diag) LF_MUST_CHECK;
 void lf_upload_abort(struct lf_upload *u);

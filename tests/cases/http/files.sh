@@ -34,6 +34,57 @@ answers_with 412 GET /v1/adapters/none/files/prompt -H "If-Match: $TAG"
 call DELETE /v1/adapters/none >/dev/null
 printf '0123456789' >"$WORK/prompt"
 
+# Who would replace or remove what he has read does so where nobody else was first.
+tag_of() { curl -sSI "$URL/v1/adapters/task/files/prompt" | sed -n 's/^etag: *\(".*"\).*/\1/pI'; }
+answers_with 412 PUT /v1/adapters/task/files/prompt -H "If-Match: $TAG" -d lost
+answers_with 412 PUT /v1/adapters/task/files/prompt -H 'If-None-Match: *' -d lost
+answers_with 412 PUT /v1/adapters/task/files/template -H 'If-Match: *' -d '{lost}'
+answers_with 412 DELETE /v1/adapters/task/files/prompt -H "If-Match: $TAG"
+[ "$(call GET /v1/adapters/task/files/prompt)" = abcdefghij ]
+TAG=$(tag_of)
+answers_with 200 PUT /v1/adapters/task/files/prompt -H "If-Match: $TAG" -d 0123456789
+for i in 1 2 3 4 5 6; do
+    status_code PUT /v1/adapters/task/files/prompt -H "If-Match: $(tag_of)" -d 0123456789 \
+        >"$WORK/code.$i"
+done
+[ "$(cat "$WORK"/code.* | grep -o 200 | wc -l)" = 6 ]
+TAG=$(tag_of)
+for i in 1 2 3 4 5 6; do
+    curl -sS -X PUT -o /dev/null -w '%{http_code}\n' -H "If-Match: $TAG" -d "$i" \
+        "$URL/v1/adapters/task/files/prompt" >"$WORK/code.$i" &
+    puts[i]=$!
+done
+wait "${puts[@]}"
+[ "$(cat "$WORK"/code.* | sort | uniq -c | tr -s ' \n' ' ')" = ' 1 200 5 412 ' ] ||
+    fail "of six who replaced the same: $(cat "$WORK"/code.*)"
+answers_with 200 DELETE /v1/adapters/task/files/prompt -H "If-Match: $(tag_of)"
+answers_with 200 PUT /v1/adapters/task/files/prompt -H 'If-None-Match: *' -d 0123456789
+answers_with 422 PUT /v1/adapters/task/files/prompt -H 'Content-Range: bytes 0-3/10' -d part
+grep -q 'uploads' "$WORK/body"
+[ "$(call GET /v1/adapters/task/files/prompt)" = 0123456789 ]
+
+# A switch is on or off, in any client's words.
+rows 4 red >"$WORK/rows"
+new_adapter switch
+switch=/v1/adapters/switch/files/dataset.jsonl
+answers_with 422 PUT "$switch?train=yes" --data-binary "@$WORK/rows"
+grep -q 'train.* must be true or false' "$WORK/body"
+answers_with 404 GET $switch
+call PUT "$switch?train=False" --data-binary "@$WORK/rows" | grep -q '"queued":false'
+call PUT "$switch?train=True" --data-binary "@$WORK/rows" | grep -q '"queued":true'
+call DELETE /v1/adapters/switch >/dev/null
+
+# Text is UTF-8.
+for bytes in '\xff\xfeh\0i\0' 'caf\xe9' 'a\0b' 'half \xc3'; do
+    printf "$bytes" >"$WORK/odd"
+    answers_with 422 PUT /v1/adapters/task/files/prompt --data-binary "@$WORK/odd"
+    grep -Eq 'UTF-8|NUL' "$WORK/body" || fail "$bytes: $(cat "$WORK/body")"
+done
+printf 'caf\xc3\xa9' >"$WORK/odd"
+answers_with 200 PUT /v1/adapters/task/files/prompt --data-binary "@$WORK/odd"
+printf '0123456789' >"$WORK/prompt"
+put task prompt "$WORK/prompt"
+
 answers_with 404 GET /v1/adapters/task/files/dataset.jsonl
 answers_with 404 GET /v1/adapters/task/files/../../state/data.mdb --path-as-is
 answers_with 404 GET /v1/adapters/task/files/%2e%2e/%2e%2e/state/data.mdb
