@@ -150,6 +150,14 @@ static enum lf_err write_ask(const char *staged, struct lf_diag *diag)
     return rc;
 }
 
+/* A reason names the files as the client does: where they are staged is nothing to him. */
+static void drop_dir(struct lf_diag *diag, const char *dir)
+{
+    size_t n = strlen(dir);
+    for (char *at; diag && (at = strstr(diag->text, dir)) && at[n] == '/';)
+        memmove(at, at + n + 1, strlen(at + n + 1) + 1);
+}
+
 /* Checked against the base; `staged` is moved, unless this fails. The number is drawn first: a
  * crash in between leaves a hole in the numbers, no more. A version that is there already, and the
  * same, is that version. */
@@ -165,8 +173,10 @@ enum lf_err lf_registry_import_dir(struct lf_registry *r, uint64_t id, const cha
     rc = rc ?: lf_adapter_load(&a, &base->model->config, staged, diag);
     lf_adapter_free(a);
     rc = rc ?: lf_registry_named_write(staged, &origin, base, diag);
-    if (rc != LF_OK)
+    if (rc != LF_OK) {
+        drop_dir(diag, staged);
         return rc;
+    }
     bool named = want > 0;
     want = named ? want : origin.version;
     struct importing now = look_at(r, id, want, named);
