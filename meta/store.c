@@ -25,6 +25,7 @@
 /* Address space, not disk: the file grows as it fills. A record is below 2 KiB, so this holds
  * LF_ADAPTERS_MAX adapters and as many jobs twice over. */
 #define STORE_MAP_BYTES ((size_t)1 << 30)
+#define READERS_BYTES ((LF_STORE_READERS_MAX + 2) * 64) /* a reader of LMDB, and its head */
 
 enum lf_err lf_mdb_err(int code, const char *doing, struct lf_diag *diag)
 {
@@ -56,8 +57,28 @@ static void env_close(struct lf_store *s)
     s->env = NULL;
 }
 
+/* LMDB maps its table of readers, a file that it makes as long as it must be and no more: a page
+ * that the disk has no room for when it is first used is a SIGBUS. So the room is taken before;
+ * what there was of it without is as it was. */
+static enum lf_err readers_make(const struct lf_store *s, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    enum lf_err rc = lf_path_join(path, s->dir, "lock.mdb", diag);
+    if (rc != LF_OK)
+        return rc;
+    bool there = lf_file_size(path) >= READERS_BYTES;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int bad = fd < 0 ? errno : posix_fallocate(fd, 0, READERS_BYTES);
+    if (fd >= 0)
+        close(fd);
+    return bad == 0 || there ? LF_OK : lf_fail_errno(diag, bad, "%s", path);
+}
+
 static enum lf_err env_open(struct lf_store *s, struct lf_diag *diag)
 {
+    enum lf_err rc = readers_make(s, diag);
+    if (rc != LF_OK)
+        return rc;
     int code = mdb_env_create(&s->env) ?: mdb_env_set_maxdbs(s->env, 4);
     code = code ?: mdb_env_set_mapsize(s->env, STORE_MAP_BYTES);
     code = code ?: mdb_env_set_maxreaders(s->env, LF_STORE_READERS_MAX);

@@ -26,6 +26,10 @@ serve
 train two blue 60
 wait_until 60 test -e "$DATA/adapters/2/jobs/2" || fail "no job"
 dd if=/dev/zero of="$WORK/small/fill" bs=64k 2>/dev/null || true
+dd if=/dev/zero of="$WORK/small/rest" bs=1k 2>/dev/null || true
+refuses "$BIN/lorafsd" --base "$BASE" --data "$WORK/small/new" --device "$DEVICE" --no-tcp
+refused_with 'No space left on device'
+rm -rf "$WORK/small/rest" "$WORK/small/new"
 wait_until 120 problems "waits to be saved" || fail "it did not wait: $(call GET /health)"
 problems "nearly full"
 call DELETE /v1/adapters/one >/dev/null # needs room for a page of the store
