@@ -462,8 +462,10 @@ void lf_call_result(struct lf_client_result *r, struct lf_client_call *c, CURLco
     };
     bool refused = r->status >= 300 && r->status != 304, known = false;
     if (c->failed != LF_OK)
-        r->rc =
-            lf_fail(diag, c->failed, "the answer could not be kept: %s", lf_err_name(c->failed));
+        r->rc = lf_fail(diag, c->failed, "%s: %s",
+                        c->body_off < c->spec.body_bytes ? "what is sent could not be read"
+                                                         : "the answer could not be kept",
+                        lf_err_name(c->failed));
     else if (code != CURLE_OK && !refused)
         r->rc = err_from_curl(code, diag);
     else /* an error's own words, also when the connection broke while we still sent the body */

@@ -28,6 +28,7 @@ struct wait {
     struct lf_diag diag;
     struct lf_buf body;
     FILE *to;
+    int bad;                /* the errno with which nothing more went into it */
     lf_remote_take_fn take; /* instead of `to` */
     void *take_arg;
     bool done;
@@ -81,9 +82,11 @@ static enum lf_client_flow on_data(void *arg, const void *data, size_t n)
         w->take(w->take_arg, data, n);
         return LF_CLIENT_TAKEN;
     }
-    if (fwrite(data, 1, n, w->to) != n || fflush(w->to) != 0)
-        return LF_CLIENT_ABORT;
-    return LF_CLIENT_TAKEN;
+    errno = 0;
+    if (fwrite(data, 1, n, w->to) == n && fflush(w->to) == 0)
+        return LF_CLIENT_TAKEN;
+    w->bad = errno ? errno : EIO;
+    return LF_CLIENT_ABORT;
 }
 
 static void on_done(void *arg, const struct lf_client_result *r)
@@ -168,21 +171,47 @@ enum lf_err lf_remote_json(struct lf_remote *c, json_t **out, const char *method
     return rc;
 }
 
+/* A pipe's bytes, and those of a file that is made as it is read, have a size when they are kept in
+ * a file that is gone when it is closed. 0: *fd is that one now; else an errno. */
+static int keep(int *fd)
+{
+    char piece[1 << 16];
+    ssize_t n;
+    FILE *kept = tmpfile();
+    while (kept && (n = read(*fd, piece, sizeof piece)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 || fwrite(piece, 1, (size_t)n, kept) != (size_t)n)
+            break;
+    }
+    int bad = !kept ? errno : n == 0 && fflush(kept) == 0 ? 0 : errno;
+    int own = bad == 0 ? fcntl(fileno(kept), F_DUPFD_CLOEXEC, 3) : -1;
+    if (bad == 0 && own < 0)
+        bad = errno;
+    if (kept)
+        fclose(kept);
+    if (bad == 0) {
+        close(*fd);
+        *fd = own;
+    }
+    return bad;
+}
+
 enum lf_err lf_remote_upload(struct lf_remote *c, json_t **out, const char *path, const char *file,
                              struct lf_diag *diag)
 {
-    struct stat st;
+    struct stat st = {.st_size = 0};
     int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int bad = errno;
-        if (fd >= 0)
-            close(fd);
-        return lf_fail_errno(diag, bad, "%s", file);
+    int bad = fd < 0 || fstat(fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (bad == 0 && (!S_ISREG(st.st_mode) || st.st_size == 0)) {
+        bad = keep(&fd);
+        bad = bad ? bad : fstat(fd, &st) != 0 ? errno : 0;
     }
     struct lf_client_spec spec = {
         .method = "PUT", .path = path, .body_fd = fd, .body_bytes = (uint64_t)st.st_size};
-    enum lf_err rc = call_json(c, out, &spec, diag);
-    close(fd);
+    enum lf_err rc = bad ? lf_fail_errno(diag, bad, "%s", file) : call_json(c, out, &spec, diag);
+    if (fd >= 0)
+        close(fd);
     return rc;
 }
 
@@ -205,7 +234,8 @@ enum lf_err lf_remote_stream(struct lf_remote *c, const char *path, FILE *to, st
 {
     struct wait w = {.to = to};
     struct lf_client_spec spec = {.method = "GET", .path = path};
-    return call_stream(c, &w, &spec, diag);
+    enum lf_err rc = call_stream(c, &w, &spec, diag);
+    return w.bad ? lf_fail_errno(diag, w.bad, "writing the answer") : rc;
 }
 
 enum lf_err lf_remote_post(struct lf_remote *c, const char *path, const char *content_type,

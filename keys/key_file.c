@@ -105,8 +105,13 @@ enum lf_err lf_key_record_parse(struct lf_key_record *out, const json_t *j, stru
     r.waiting = lf_json_int(&in, "waiting", 0, 0, LF_QUEUE_MAX);
     const json_t *grants = lf_json_list(&in, "adapters", 0, LF_KEY_GRANTS_MAX);
     enum lf_err rc = in.rc;
-    if (rc == LF_OK && (!lf_name_ok(name) || r.role == LF_ROLE_OPEN))
-        rc = lf_fail(diag, LF_E_DAMAGED, "\"name\" or \"role\" is none");
+    if (rc == LF_OK && !lf_name_ok(name))
+        rc = lf_fail(diag, LF_E_INVALID,
+                     "\"%.80s\" cannot be a key's name: 1 to %d of [A-Za-z0-9._-], not starting "
+                     "with '.'",
+                     name, LF_NAME_MAX);
+    if (rc == LF_OK && r.role == LF_ROLE_OPEN)
+        rc = lf_fail(diag, LF_E_DAMAGED, "\"role\" is none");
     rc = rc ?: take_hex(r.id, LF_KEY_ID_HEX, id, "id", diag);
     rc = rc ?: take_hex(r.salt, LF_KEY_SECRET_HEX, salt, "salt", diag);
     rc = rc ?: take_hex(r.sha256, LF_SHA256_HEX - 1, sha256, "sha256", diag);

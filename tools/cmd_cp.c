@@ -220,8 +220,10 @@ static enum lf_err copy(void *arg, struct lf_remote *c, const char *from, struct
         return rc;
     if (out && in)
         return between(c, source, target, diag);
+    if (out && strcmp(to, "-") == 0)
+        return lf_remote_stream(c, source, stdout, diag);
     return out ? lf_remote_download(c, source, target, diag)
-               : upload(c, target, TRAINS, from, diag);
+               : upload(c, target, TRAINS, strcmp(from, "-") == 0 ? "/dev/stdin" : from, diag);
 }
 
 int lf_cmd_cp(int argc, char **argv)
@@ -233,7 +235,7 @@ int lf_cmd_cp(int argc, char **argv)
         "FROM... TO",
         "Copies files of a daemon's adapters: one side, or both, is NAME:FILE, and FILE may be "
         "left out where the other side names it. As in the mount, a dataset.jsonl that arrives is "
-        "trained, and the two files of adapter/ become a version.\n\n"
+        "trained, and the two files of adapter/ become a version. - is stdin, or stdout.\n\n"
         "A directory, of an adapter or as PEFT writes one, is copied to NAME: as a whole, and "
         "NAME: to a directory or to another adapter.",
         options,
@@ -241,6 +243,7 @@ int lf_cmd_cp(int argc, char **argv)
         -1,
         "  lorafs cp config.json template viggo:\n"
         "  lorafs cp viggo:metrics.json .\n"
+        "  zcat rows.gz | lorafs cp - viggo:dataset.jsonl\n"
         "  lorafs cp viggo:config.json other:\n"
         "  lorafs cp viggo: backup && lorafs cp backup again:"};
     struct lf_args args;

@@ -145,10 +145,13 @@ static enum lf_err export_one(void *arg, struct lf_remote *c, const char *name,
     char out[LF_PATH_MAX];
     output_name(out, x, name);
     enum lf_err rc;
+    bool there = lf_file_exists(out);
     if (x->merged || x->gguf)
         rc = convert(x, c, name, out, diag);
     else
         rc = lf_dir_make(out, diag) ?: lf_remote_peft(c, name, x->version, out, diag);
+    if (rc != LF_OK && !there)
+        rmdir(out); /* where nothing came into it */
     if (rc == LF_OK)
         printf("%s\n", out);
     return rc;

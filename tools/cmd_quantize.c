@@ -1,10 +1,12 @@
 /* `lorafs quantize`: write a 4-bit copy of a base model. */
+#include "core/file.h"
 #include "tools/commands.h"
 
 #include "tools/bar.h"
 #include "tools/offline.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static enum lf_err quantize(const struct lf_offline_options *o, const char *out,
                             struct lf_diag *diag)
@@ -12,10 +14,13 @@ static enum lf_err quantize(const struct lf_offline_options *o, const char *out,
     struct lf_offline c = {0};
     struct lf_bar bar;
     lf_bar_init(&bar, o->quiet);
+    bool there = lf_file_exists(out);
     enum lf_err rc = lf_offline_open_device(&c, o, diag);
     rc = rc ?: lf_model_quantize(c.stream, o->base, out, lf_bar_update, &bar, diag);
     lf_bar_end(&bar);
     lf_offline_close(&c);
+    if (rc != LF_OK && !there)
+        rmdir(out); /* where nothing came into it */
     return rc;
 }
 

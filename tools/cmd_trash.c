@@ -110,20 +110,28 @@ static enum lf_err each(struct trash_run *t, trash_fn fn, struct lf_diag *diag)
     return rc;
 }
 
-static enum lf_err run(struct trash_run *t, trash_fn fn, struct lf_diag *diag)
+static enum lf_err by_daemon(struct trash_run *t, trash_fn fn, struct lf_diag *diag)
+{
+    t->data = NULL;
+    enum lf_err rc = lf_remote_new(&t->client, &t->remote, diag) ?: each(t, fn, diag);
+    lf_remote_free(t->client);
+    return rc;
+}
+
+/* preset: the directory is LORAFS_DATA's, in which the daemon's socket is, too, where one runs. */
+static enum lf_err run(struct trash_run *t, bool preset, trash_fn fn, struct lf_diag *diag)
 {
     char state[LF_PATH_MAX];
     struct lf_store *store = NULL;
-    if (!t->data) {
-        enum lf_err rc = lf_remote_new(&t->client, &t->remote, diag) ?: each(t, fn, diag);
-        lf_remote_free(t->client);
-        return rc;
-    }
+    if (!t->data)
+        return by_daemon(t, fn, diag);
     lf_log_set_level(LF_LOG_ERROR);
     enum lf_err rc = lf_path_join(state, t->data, "state", diag);
     if (rc == LF_OK && !lf_file_exists(state))
         rc = lf_fail(diag, LF_E_NOT_FOUND, "%s: no data directory of lorafs", t->data);
     rc = rc ?: lf_store_open(&store, state, diag);
+    if (rc == LF_E_BUSY && preset)
+        return by_daemon(t, fn, diag);
     rc = rc ?: lf_registry_open_trash(&t->registry, t->data, store, diag) ?: each(t, fn, diag);
     lf_registry_close(t->registry);
     lf_store_close(store);
@@ -165,6 +173,7 @@ int lf_cmd_trash(int argc, char **argv)
         return lf_usage_error(&usage, ls     ? "ls takes no entry"
                                       : back ? "restore wants an entry, and --as one alone"
                                              : "--as is for restore");
-    enum lf_err rc = run(&t, ls ? list : back ? restore : empty, &diag);
+    bool preset = !lf_option_given(&args, &usage, "data");
+    enum lf_err rc = run(&t, preset, ls ? list : back ? restore : empty, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
 }

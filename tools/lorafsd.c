@@ -1,11 +1,12 @@
 /* lorafsd: the daemon by itself. `lorafs serve` starts the same beside a mount. */
 #include "tools/serving.h"
+#include "tools/streams.h"
 #include "tools/version.h"
 
 #include <stdio.h>
 #include <string.h>
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct lf_serving s;
     lf_serving_init(&s);
@@ -26,4 +27,10 @@ int main(int argc, char **argv)
     struct lf_diag diag = {""};
     enum lf_err rc = lf_serving_base(&s, &diag) ?: lf_serving_run(&s, 0, &diag);
     return rc == LF_OK ? 0 : lf_command_failed(&usage, rc, &diag);
+}
+
+int main(int argc, char **argv)
+{
+    lf_streams_open();
+    return lf_streams_close("lorafsd", run(argc, argv));
 }

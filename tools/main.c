@@ -1,6 +1,7 @@
 /* lorafs: the command line. Finds the command and hands over to its main (tools/cmd_<name>.c). */
 #include "tools/commands.h"
 #include "tools/options.h"
+#include "tools/streams.h"
 #include "tools/version.h"
 
 #include <stdbool.h>
@@ -93,7 +94,7 @@ static int mount(int argc, char **argv)
     return lf_cmd_mount(argc, argv);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_help(stderr);
@@ -109,4 +110,10 @@ int main(int argc, char **argv)
     if (is_mount(argc, argv))
         return mount(argc, argv);
     return lf_command_run("lorafs", commands, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    lf_streams_open();
+    return lf_streams_close("lorafs", run(argc, argv));
 }

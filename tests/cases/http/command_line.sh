@@ -47,6 +47,31 @@ lorafs cp task:config.json task:prompt twin:
 lorafs cp "$WORK"/peft/* twin:adapter/
 lorafs run twin -T 0 </dev/null | cmp - "$WORK/answer"
 refuses lorafs export task -v 9 "$WORK/none"
+[ ! -e "$WORK/none" ] || fail 'a directory is left of what was not exported'
+
+# Pipes are files, too; a directory is none, and nothing else is said of it.
+lorafs cp task:prompt - | cmp - "$WORK/prompt"
+printf 'Item 2 is' | lorafs cp - twin:prompt
+[ "$(lorafs cp twin:prompt -)" = 'Item 2 is' ]
+lorafs cp "$WORK/prompt" twin:
+lorafs create piped --set rank=2 --set steps=1
+lorafs train piped <(cat "$WORK/train.jsonl") | grep -c '^piped: queued$'
+lorafs wait -q piped | grep -c '^piped ready v1'
+lorafs cp piped:dataset.jsonl - | cmp - "$WORK/train.jsonl"
+refuses lorafs train piped "$WORK"
+refused_with 'Is a directory'
+
+# What cannot be written is said, and is no success: a full disk, a stdout that is closed.
+for command in ls 'ls -l' status 'status --json' 'diff piped task' 'log task' 'cp task:log -' \
+    'wait -q task' 'run task' 'top --once' --version --help 'train --help' \
+    "rows $WORK/train.jsonl"; do
+    for to in /dev/full '&-'; do
+        # shellcheck disable=SC2086
+        refuses bash -c "\"$BIN/lorafs\" $command >$to </dev/null"
+        refused_with 'stdout: \|writing the answer: '
+    done
+done
+[ "$(printf 'Item 1 is' | lorafs run task -T 0 2>&-)" = "$(cat "$WORK/answer")" ]
 
 # Merged: a checkpoint that knows the rows without the adapter, whole or not there at all.
 refuses lorafs export task --merged

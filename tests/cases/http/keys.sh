@@ -11,6 +11,8 @@ generate=$(key add asker --role generate)
 train=$(key add trainer --role train)
 granted=$(key add ci --role train --adapter 'mine-*')
 limited=$(key add slow --role generate --rate 3)
+refuses key add 'a b'
+refused_with "\"a b\" cannot be a key's name"
 py walk.py "$generate" "$train" "$admin" "$granted"
 
 # What lists shows what is granted alone.

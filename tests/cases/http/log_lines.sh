@@ -70,3 +70,13 @@ wait_until 60 sent || fail "spans stay: $(cat "$WORK/body")"
 grep -q '^lorafs_spans_dropped_total 0$' "$WORK/body"
 stop_daemon
 check spans "$WORK/spans" "$trace"
+
+# Of descriptors that whoever starts it has closed, it makes no files: what it says goes nowhere.
+(
+    exec <&- >&- 2>&-
+    exec "$BIN/lorafsd" --base "$BASE" --data "$DATA" --device "$DEVICE" --no-tcp 3>&-
+) &
+DAEMON=$!
+check answers "$SOCK" "$DAEMON"
+stop_daemon
+! grep -l 'info daemon' "$DATA"/state/* || fail "the log went into the store"

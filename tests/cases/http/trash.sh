@@ -19,6 +19,8 @@ refuses answer one
 
 "$BIN/lorafs" rm one
 refuses "$BIN/lorafs" trash ls --data "$DATA" # it has a daemon
+# Where the directory is the environment's, its daemon is asked while it runs.
+[ -n "$(env -u LORAFS_URL LORAFS_DATA="$DATA" "$BIN/lorafs" trash ls)" ]
 stop_daemon
 [ "$("$BIN/lorafs" trash restore one --as two --data "$DATA")" = two ]
 "$BIN/lorafs" fsck "$DATA"
