@@ -7,7 +7,8 @@
  * `act` is the device's activation dtype. Matrices are row-major; `ld*` is a row stride in
  * elements. Pointers are device memory unless they are said to be host's. Outputs come first.
  * An operation never allocates; sizes are checked by the caller (the model), not here. All
- * results are deterministic: the same inputs give the same bytes.
+ * results are deterministic: the same inputs give the same bytes. On the cpu forwards give a token
+ * the same bytes whatever tokens are beside it, and however many of its sequence come at once.
  *
  * In the common subset of C17 and C++17: cuda.cu includes this header.
  */
@@ -179,7 +180,7 @@ struct lf_linear_args {
  * in bf16 has 1e-3.
  * 8 bits: s is the larger of max |x| / 127 and max (|x[i]| + |x[i ^ 2]|) / 132; e 2.9e-3 for NF4
  * (step 123.26), 3.2e-3 for FP4 (step 120): about 1e-2 of a result's size.
- * A token's integers depend on nothing but itself. */
+ * A token's integers depend on nothing but itself, and so do its results. */
 
 /* dx (+)= sum_p dy[:, col[p] : col[p]+N_p] W_p. */
 struct lf_linear_bwd_args {

@@ -2,8 +2,9 @@
  *
  * A step is one ragged batch: one token of every sequence that decodes, and pieces of the prompts
  * of those that are still reading theirs, of any adapters mixed. Sequences come and go between
- * steps. What a sequence gets does not depend on its company, up to fp rounding: a draw is a pure
- * function of (its seed, how many tokens it has).
+ * steps. What a sequence gets does not depend on its company, nor on the pieces in which its prompt
+ * is read, on the cpu to the bit, on a card up to fp rounding: a draw is a pure function of (its
+ * seed, how many tokens it has).
  *
  * KV pages are taken as a sequence grows. When they run out the youngest sequence gives its pages
  * back and waits; later it reads its prompt and what it has generated again and goes on. Nothing

@@ -16,23 +16,29 @@ struct tile {
     size_t ldb, K;
     float alpha;
     bool accumulate;
+    bool as_dots; /* in the order of lf_gemm_dots */
 };
 
 LF_INLINE void finish(float *c, lf_v8 sum, float alpha, bool accumulate)
 {
-    lf_v8 v = sum * alpha;
-    lf_v8_store(c, accumulate ? lf_v8_load(c) + v : v);
+    lf_v8 before = accumulate ? lf_v8_load(c) : (lf_v8){0};
+    lf_v8_store(c, lf_v8_multiply_add(sum, alpha, before));
 }
 
-/* m rows, a whole panel; m is a constant at each call. */
-LF_INLINE void tile_rows(const struct tile *t, const size_t m)
+LF_INLINE void finish_one(float *c, float sum, float alpha, bool accumulate)
 {
-    lf_v8 left[ROWS], right[ROWS];
-    const float *a = t->A.p, *b = t->B;
+    *c = lf_multiply_add(sum, alpha, accumulate ? *c : 0);
+}
+
+/* Sums over every `step`-th k from the first on, of m rows by a panel, one after another. */
+LF_INLINE void panel_sums(lf_v8 left[ROWS], lf_v8 right[ROWS], const struct tile *t, size_t first,
+                          const size_t step, const size_t m)
+{
     ptrdiff_t rs = t->A.rs, cs = t->A.cs;
+    const float *a = t->A.p + (ptrdiff_t)first * cs, *b = t->B + first * t->ldb;
     for (size_t i = 0; i < m; i++)
         left[i] = right[i] = (lf_v8){0};
-    for (size_t k = 0; k < t->K; k++, a += cs, b += t->ldb) {
+    for (size_t k = first; k < t->K; k += step, a += (ptrdiff_t)step * cs, b += step * t->ldb) {
         lf_v8 b0 = lf_v8_load(b), b1 = lf_v8_load(b + 8);
 #pragma GCC unroll 6
         for (size_t i = 0; i < m; i++) {
@@ -41,6 +47,39 @@ LF_INLINE void tile_rows(const struct tile *t, const size_t m)
             right[i] += b1 * x;
         }
     }
+}
+
+/* The sums of the lanes of lf_gemm_dots, added as lf_v8_sum adds them: part[i] holds 2^i of them.
+ */
+LF_INLINE void lane_sums(lf_v8 left[ROWS], lf_v8 right[ROWS], const struct tile *t, const size_t m)
+{
+    static const uint8_t lane[8] = {0, 2, 1, 3, 4, 6, 5, 7};
+    lf_v8 part[3][2][ROWS];
+    for (size_t n = 0; n < 8; n++) {
+        size_t level = 0;
+        panel_sums(left, right, t, lane[n], 8, m);
+        for (; n >> level & 1; level++)
+#pragma GCC unroll 6
+            for (size_t i = 0; i < m; i++) {
+                left[i] += part[level][0][i];
+                right[i] += part[level][1][i];
+            }
+#pragma GCC unroll 6
+        for (size_t i = 0; level < 3 && i < m; i++) {
+            part[level][0][i] = left[i];
+            part[level][1][i] = right[i];
+        }
+    }
+}
+
+/* m rows, a whole panel; m is a constant at each call. */
+LF_INLINE void tile_rows(const struct tile *t, const size_t m)
+{
+    lf_v8 left[ROWS], right[ROWS];
+    if (t->as_dots)
+        lane_sums(left, right, t, m);
+    else
+        panel_sums(left, right, t, 0, 1, m);
 #pragma GCC unroll 6
     for (size_t i = 0; i < m; i++) {
         finish(t->C + i * t->ldc, left[i], t->alpha, t->accumulate);
@@ -78,13 +117,12 @@ static void tile_narrow(const struct tile *t, size_t m, size_t n)
     struct tile all = *t;
     all.C = wide;
     all.ldc = LF_PANEL;
+    all.alpha = 1;
     all.accumulate = false;
     tile_any(&all, m);
     for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) {
-            float *c = &t->C[i * t->ldc + j];
-            *c = (t->accumulate ? *c : 0) + wide[i * LF_PANEL + j];
-        }
+        for (size_t j = 0; j < n; j++)
+            finish_one(&t->C[i * t->ldc + j], wide[i * LF_PANEL + j], t->alpha, t->accumulate);
 }
 
 /* Rows [i0, i1) of 16 columns, or the n < 16 that are left; t->C and t->A are row 0's. The tiles
@@ -127,8 +165,18 @@ static void gemm_blocks(const struct tile *all, size_t panel_step, size_t M, siz
 void lf_gemm(float *C, size_t ldc, struct lf_mat A, const float *B, size_t M, size_t N, size_t K,
              float alpha, bool accumulate)
 {
-    struct tile t = {C, ldc, A, B, LF_PANEL, K, alpha, accumulate};
+    struct tile t = {C, ldc, A, B, LF_PANEL, K, alpha, accumulate, false};
     gemm_blocks(&t, K * LF_PANEL, M, N);
+}
+
+void lf_gemm_as_dots(float *C, size_t ldc, struct lf_mat A, const float *B, size_t M, size_t N,
+                     size_t K, float alpha, bool accumulate)
+{
+    for (size_t i = 0; i < M; i += ROW_BLOCK)
+        for (size_t j = 0; j < N; j += LF_PANEL) {
+            struct tile t = {C + j, ldc, A, B + j * K, LF_PANEL, K, alpha, accumulate, true};
+            tile_column(&t, i, lf_min(i + ROW_BLOCK, M), N - j);
+        }
 }
 
 /* The last n < 16 columns of an unpacked B, which may not be read past their end. */
@@ -150,7 +198,7 @@ static void gemm_edge(const struct tile *all, size_t M, size_t n)
 void lf_gemm_rows(float *C, size_t ldc, struct lf_mat A, const float *B, size_t ldb, size_t M,
                   size_t N, size_t K, float alpha, bool accumulate)
 {
-    struct tile t = {C, ldc, A, B, ldb, K, alpha, accumulate};
+    struct tile t = {C, ldc, A, B, ldb, K, alpha, accumulate, false};
     size_t whole = N / LF_PANEL * LF_PANEL;
     gemm_blocks(&t, LF_PANEL, M, whole);
     if (whole == N)
@@ -275,10 +323,8 @@ LF_INLINE void dots_block(const struct dots *d, const size_t m, const size_t n)
         sum[i] = (lf_v8){0};
     for (size_t q = 0; q < m * n; q += 4) {
         lf_v4 four = sums4(sum + q);
-        for (size_t i = q; i < q + 4 && i < m * n; i++) {
-            float *c = &d->C[i / n * d->ldc + i % n];
-            *c = (d->accumulate ? *c : 0) + d->alpha * four[i - q];
-        }
+        for (size_t i = q; i < q + 4 && i < m * n; i++)
+            finish_one(&d->C[i / n * d->ldc + i % n], four[i - q], d->alpha, d->accumulate);
     }
 }
 

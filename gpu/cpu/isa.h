@@ -43,6 +43,28 @@ LF_INLINE void lf_v8_store(float *p, lf_v8 v)
     memcpy(p, &v, sizeof v);
 }
 
+/* a * b + c, rounded once where the machine has that: in so many words, as a compiler that may fuse
+ * them does so here and not there. */
+LF_INLINE float lf_multiply_add(float a, float b, float c)
+{
+#if defined __FMA__ || defined __ARM_FEATURE_FMA
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+LF_INLINE lf_v8 lf_v8_multiply_add(lf_v8 a, float b, lf_v8 c)
+{
+#ifdef __FMA__
+    return (lf_v8)_mm256_fmadd_ps((__m256)a, _mm256_set1_ps(b), (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* lf_v8_sum: ((v[0] + v[2]) + (v[1] + v[3])) + ((v[4] + v[6]) + (v[5] + v[7])), the order of every
+ * product of rows by rows (gpu/cpu/gemm.h). */
 #ifdef __AVX2__
 
 /* The first n < 8 elements; the others are 0. */
@@ -54,10 +76,9 @@ LF_INLINE lf_v8 lf_v8_load_part(const float *p, size_t n)
 
 LF_INLINE float lf_v8_sum(lf_v8 v)
 {
-    __m128 four =
-        _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    __m256 two = _mm256_add_ps((__m256)v, _mm256_permute_ps((__m256)v, 0x4e));
+    __m256 one = _mm256_add_ps(two, _mm256_movehdup_ps(two));
+    return _mm_cvtss_f32(_mm_add_ss(_mm256_castps256_ps128(one), _mm256_extractf128_ps(one, 1)));
 }
 
 #else
@@ -71,7 +92,7 @@ LF_INLINE lf_v8 lf_v8_load_part(const float *p, size_t n)
 
 LF_INLINE float lf_v8_sum(lf_v8 v)
 {
-    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+    return ((v[0] + v[2]) + (v[1] + v[3])) + ((v[4] + v[6]) + (v[5] + v[7]));
 }
 
 #endif

@@ -9,24 +9,9 @@
 
 #include "core/num.h"
 
-#ifdef __AVX2__
+#if defined __AVX2__ && !defined __AVX512F__ /* which multiplies them as they are */
 
 #define LANES WORD_ROWS
-
-#ifdef __AVX512F__
-
-/* The eight elements of a word, of 16 rows each. */
-LF_INLINE void decode_word(float *dst, words w, const float *code, const float *scales)
-{
-    const __m512 table = _mm512_loadu_ps(code), scale = _mm512_loadu_ps(scales);
-#pragma GCC unroll 8
-    for (size_t j = 0; j < 8; j++) {
-        __m512 v = _mm512_permutexvar_ps(_mm512_srli_epi32(w, (unsigned)(4 * j)), table);
-        _mm512_storeu_ps(dst + (j ^ 1) * LF_PANEL, _mm512_mul_ps(v, scale));
-    }
-}
-
-#else
 
 /* The eight elements of a word, of eight rows each. */
 LF_INLINE void decode_word(float *dst, words w, const struct decoder *d, const float *scales)
@@ -46,8 +31,6 @@ LF_INLINE void decode_word(float *dst, words w, const struct decoder *d, const f
     }
 }
 
-#endif
-
 /* Rows [n, n + LANES), which are whole runs from k0 to k1. */
 static void q4_panel(float *dst, const struct lf_weight *w, size_t n, size_t k0, size_t k1)
 {
@@ -55,11 +38,7 @@ static void q4_panel(float *dst, const struct lf_weight *w, size_t n, size_t k0,
     const uint8_t *codes = (const uint8_t *)w->data;
     struct scales s = scales_of(w);
     float scales[LANES];
-#ifdef __AVX512F__
-    const float *table = w->code;
-#else
-    const struct decoder decoder = decoder_of(w), *table = &decoder;
-#endif
+    const struct decoder decoder = decoder_of(w);
     for (size_t k = k0; k < k1; k += Q4_RUN, dst += Q4_RUN * LF_PANEL) {
         if (k == k0 || k % step == 0)
             for (size_t r = 0; r < LANES; r++)
@@ -68,7 +47,7 @@ static void q4_panel(float *dst, const struct lf_weight *w, size_t n, size_t k0,
         words_of(run, codes + (e + k) / 2, K / 2);
 #pragma GCC unroll 4
         for (size_t i = 0; i < WORDS; i++)
-            decode_word(dst + 8 * i * LF_PANEL, run[i], table, scales);
+            decode_word(dst + 8 * i * LF_PANEL, run[i], &decoder, scales);
     }
 }
 

@@ -37,7 +37,8 @@ static inline bool lf_q4_fits(const struct lf_weight *w)
 LF_INLINE float scale_at(const struct scales *s, size_t e)
 {
     size_t i = e >> s->shift;
-    return s->absmax ? s->absmax[i] : s->code[s->q[i]] * s->absmax2[i >> s->shift2] + s->offset;
+    return s->absmax ? s->absmax[i]
+                     : lf_multiply_add(s->code[s->q[i]], s->absmax2[i >> s->shift2], s->offset);
 }
 
 #ifdef __AVX2__

@@ -4,13 +4,13 @@
 #include "core/num.h"
 #include "gpu/cpu/q4.h"
 
-#ifdef __AVX2__
+#ifdef __AVX512F__
 
-#define STEPS 8    /* vectors of a group of elements, on either machine */
+#define STEPS 8    /* vectors of a group of elements */
 #define ROWS 4     /* whose sums are in registers together */
 #define AHEAD 4096 /* elements asked for early: the hardware stops at the end of a page */
 #define NEAR 2     /* into the second cache: the first one holds the tokens */
-#define PIECE 16   /* rows that all passes of tokens take, one after the other */
+#define PIECE 64   /* rows that all passes of tokens take, one after the other */
 
 /* A row group of a call: `n` the first row, `x` the tokens of a pass, `y` where they go. */
 struct dot_rows {
@@ -20,8 +20,6 @@ struct dot_rows {
     float *y;
     size_t n;
 };
-
-#ifdef __AVX512F__
 
 #define LANES 16
 #define PASS 6                         /* tokens whose sums are in registers together */
@@ -101,90 +99,9 @@ LF_INLINE float sum_of(vec v)
     return _mm512_reduce_add_ps(v);
 }
 
-#else
-
-#define LANES 8
-#define PASS 4
-#define TOGETHER(T) ((T) <= 1 ? 4 : 2)
-
-typedef __m256 vec;
-
-/* 64 elements are 32 bytes; four steps take their high codes, four the low ones. Unpacking goes by
- * halves of a register. */
-static size_t element(size_t step, size_t lane)
-{
-    size_t byte = lane / 4 * 16 + step % 4 * 4 + lane % 4;
-    return 2 * byte + step / 4;
-}
-
-LF_INLINE __m256i codes_at(const uint8_t *p, size_t left)
-{
-    if (left >= STEPS * LANES)
-        return _mm256_loadu_si256((const __m256i *)p);
-    return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)p));
-}
-
-LF_INLINE vec scales_at(const struct scales *s, size_t e, size_t left)
-{
-    vec first = _mm256_set1_ps(scale_at(s, e));
-    if (s->shift > 5 || left <= 32)
-        return first;
-    return _mm256_insertf128_ps(first, _mm_set1_ps(scale_at(s, e + 32)), 1);
-}
-
-/* Four steps: the high codes of the bytes, or the low ones. */
-LF_INLINE void decode_half(vec out[4], const struct decoder *d, __m256i codes, const size_t half)
-{
-    __m256i nibbles = half == 0 ? _mm256_srli_epi16(codes, 4) : codes;
-    decode_nibbles(out, d, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
-}
-
-LF_INLINE void add_group(vec *sums, const struct dot_rows *g, const struct scales *s, size_t e,
-                         const float *x, size_t left, const size_t R, const size_t T)
-{
-    struct decoder d = decoder_of(g->a->w);
-    size_t K = (size_t)g->a->w->K;
-    const size_t chains = T == 1 ? 2 : 1; /* of sums that wait for each other */
-#pragma GCC unroll 4
-    for (size_t r = 0; r < R; r++) {
-        const uint8_t *p = (const uint8_t *)g->a->w->data + (e + r * K) / 2;
-        __builtin_prefetch(p + (R * K > AHEAD ? R * K : AHEAD) / 2, 0, NEAR);
-        __m256i codes = codes_at(p, left);
-        vec part[2 * PASS], scale = scales_at(s, e + r * K, left);
-#pragma GCC unroll 8
-        for (size_t j = 0; j < STEPS; j += 4) {
-            vec v[4];
-            decode_half(v, &d, codes, j / 4);
-#pragma GCC unroll 4
-            for (size_t i = 0; i < 4; i++)
-#pragma GCC unroll 4
-                for (size_t t = 0; t < T; t++) {
-                    vec token = _mm256_loadu_ps(x + ((j + i) * T + t) * LANES);
-                    size_t at = j / 4 % chains * T + t;
-                    part[at] = i == 0 && (j == 0 || chains == 2)
-                                   ? _mm256_mul_ps(v[i], token)
-                                   : _mm256_fmadd_ps(v[i], token, part[at]);
-                }
-        }
-#pragma GCC unroll 8
-        for (size_t t = 0; t < chains * T; t++)
-            sums[r * T + t % T] = _mm256_fmadd_ps(part[t], scale, sums[r * T + t % T]);
-    }
-}
-
-LF_INLINE float sum_of(vec v)
-{
-    return lf_v8_sum((lf_v8)v);
-}
-
-#endif
-
 #define GROUP (STEPS * LANES)
-#define PASS_FLOATS 32768 /* of the tokens of a pass: they stay in the second cache */
 
-_Static_assert(sizeof(float) * (LF_Q4_DOTS_TOKENS + PASS - 1) / PASS * PASS_FLOATS <=
-                   LF_Q4_DOTS_SCRATCH,
-               "scratch");
+_Static_assert(LF_Q4_DOTS_DEPTH % GROUP == 0, "columns are whole groups");
 
 /* ---- Tokens ---- */
 
@@ -197,11 +114,6 @@ static size_t passes_of(size_t T)
 static size_t pass_start(size_t T, size_t i)
 {
     return i * T / passes_of(T);
-}
-
-size_t lf_q4_dots_depth(size_t T)
-{
-    return PASS_FLOATS / lf_min(T, PASS) / GROUP * GROUP;
 }
 
 static size_t padded(size_t depth)
@@ -326,11 +238,6 @@ void lf_q4_dots(const struct lf_q4_dots *a, const float *packed)
 }
 
 #else
-
-size_t lf_q4_dots_depth(size_t T)
-{
-    return T;
-}
 
 void lf_q4_dots_pack(float *packed, const float *x, size_t ldx, size_t T, size_t k0, size_t k1)
 {

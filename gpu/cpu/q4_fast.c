@@ -8,11 +8,16 @@
  * 8 bits: x86 multiplies unsigned by signed ones, so codes have `zero` added to them, and a sum
  * begins with what takes that off again. Without VNNI two neighbours' products are added in 16 bits
  * with saturation: a token's scale is chosen so that they fit. Neighbours are elements 0 and 2, 1
- * and 3 of four, whichever way the row is multiplied. */
+ * and 3 of four, whichever way the row is multiplied.
+ *
+ * Both ways add the blocks' sums, scaled, in one order, so that a token's results are those that it
+ * has alone: four blocks one after the other, by multiply-adds; the sum of two such fours joins the
+ * result. */
 #include "gpu/cpu/q4_fast.h"
 
 #include "core/num.h"
 #include "gpu/cpu/q4.h"
+#include "gpu/cpu/q4_ints.h"
 #include "gpu/cpu/q4_tiles.h"
 #include "gpu/cpu/q4_words.h"
 
@@ -27,6 +32,7 @@
 #define RUN_BLOCKS 16                             /* whose scales are made together */
 #define BLOCK LF_FAST_BLOCK
 #define RUN (RUN_BLOCKS * BLOCK)
+#define FOUR 4        /* blocks that are added one after the other */
 #define ROWS 4        /* whose sums are in registers together */
 #define AHEAD 4096    /* elements asked for early: the hardware stops at the end of a page */
 #define TILES_FROM 12 /* tokens: fewer are faster in registers */
@@ -42,74 +48,13 @@
 #define TOKEN_MAX_8 127
 #define TOKEN_PAIR 132
 _Static_assert(DEPTH(8) <= RUN && RUN_BLOCKS * BLOCK == RUN, "a panel is no deeper than a run");
+_Static_assert(DEPTH(16) % (2 * FOUR * BLOCK) == 0, "panels end where two fours do");
 _Static_assert((TOKEN_SUM + BLOCK / 2) * (int64_t)CODE_MAX <= INT32_MAX, "sums fit");
 _Static_assert((TOKEN_PAIR + 1) * 2 * CODE_MAX_8 <= INT16_MAX, "sums of two fit");
 
-#ifdef __AVX512F__
-
-#define LANES 16
-#define FEW 6     /* tokens, at most, that are multiplied by rows as they are */
-#define TILE 6    /* tokens of a panel's product whose sums are in registers */
-#define AT_ONCE 1 /* registers of 16-bit numbers that a step leaves */
-#define TOGETHER(T, bits) ((T) <= 2 ? 4 : 2) /* rows that go together for few tokens */
-typedef __m512 vec;
-typedef __m512i ivec;
-#define FLOATS(i) _mm512_cvtepi32_ps((ivec)(i))
-#define FMADD(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define MUL(a, b) _mm512_mul_ps(a, b)
-#define SET1(f) _mm512_set1_ps(f)
-#define LOAD(p) _mm512_loadu_ps(p)
-#define STORE(p, v) _mm512_storeu_ps(p, v)
-#define PAIR(p) _mm512_set1_epi32(p)
-#define INTS(p) _mm512_loadu_si512(p)
-#define BYTES_OF(table, codes) _mm512_shuffle_epi8(table, codes)
-#define NIBBLES(codes) _mm512_and_si512(codes, _mm512_set1_epi8(15))
-#define SHIFT(codes, n) _mm512_srli_epi16(codes, n)
-#ifdef __AVX512VNNI__
-#define DOT_16(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
-#define DOT_8(sum, a, b) _mm512_dpbusd_epi32(sum, a, b)
-#else
-#define DOT_16(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
-#define DOT_8(sum, a, b) DOT_16(sum, _mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1))
-#endif
-
-#else
-
-#define LANES 8
-#define FEW 4
-#define TILE 4
-#define AT_ONCE 2
-#define TOGETHER(T, bits) ((T) <= 1 ? 4 : (bits) == 8 ? ((T) == 2 ? 4 : 2) : (T) == 2 ? 2 : 1)
-typedef __m256 vec;
-typedef __m256i ivec;
-#define FLOATS(i) _mm256_cvtepi32_ps((ivec)(i))
-#define FMADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define MUL(a, b) _mm256_mul_ps(a, b)
-#define SET1(f) _mm256_set1_ps(f)
-#define LOAD(p) _mm256_loadu_ps(p)
-#define STORE(p, v) _mm256_storeu_ps(p, v)
-#define PAIR(p) _mm256_set1_epi32(p)
-#define INTS(p) _mm256_loadu_si256((const __m256i *)(p))
-#define BYTES_OF(table, codes) _mm256_shuffle_epi8(table, codes)
-#define NIBBLES(codes) _mm256_and_si256(codes, _mm256_set1_epi8(15))
-#define SHIFT(codes, n) _mm256_srli_epi16(codes, n)
-#define DOT_16(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
-#ifdef __AVXVNNI__
-#define DOT_8(sum, a, b) _mm256_dpbusd_avx_epi32(sum, a, b)
-#else
-#define DOT_8(sum, a, b) DOT_16(sum, _mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1))
-#endif
-
-#endif
-
-#define DOT(bits, sum, a, b) ((bits) == 8 ? DOT_8(sum, a, b) : DOT_16(sum, a, b))
-
-/* Sums that a loop carries: of the type that their addition has, as gcc keeps a value that is used
- * as two types in two registers. Where nothing is carried it spills less with ivec. */
-typedef int32_t isum __attribute__((vector_size(4 * LANES)));
-
 #define PANEL (2 * LANES) /* rows of one */
 #define GROUP (8 * LANES) /* elements of a row whose codes fill a register */
+#define RUN_GROUPS (RUN / GROUP)
 
 /* ---- Codes ---- */
 
@@ -145,6 +90,13 @@ static struct numbers numbers_of(const float *code, int bits, int zero)
     for (int i = 0; i < 16; i++)
         n.number[i] = (int16_t)(lrintf(code[i] * n.step) + n.zero);
     return n;
+}
+
+/* Where a row is multiplied as it is, the blocks of a run have these places: the first ones of
+ * its fours, then the second ones ... */
+static size_t place_of(size_t b)
+{
+    return b / RUN_BLOCKS * RUN_BLOCKS + b % FOUR * FOUR + b % RUN_BLOCKS / FOUR;
 }
 
 /* ---- Tokens ---- */
@@ -237,9 +189,17 @@ LF_INLINE int32_t sum_of_block(const int16_t *numbers)
     return sum;
 }
 
-size_t lf_fast_depth(size_t T, int bits)
+/* Whether T tokens' columns are multiplied by rows as they are: whole runs of them. */
+static bool are_few(size_t T, size_t depth, int bits)
 {
-    return T <= FEW ? FEW_DEPTH : DEPTH(bits);
+    return T <= FEW_OF(bits) && depth % RUN == 0;
+}
+
+size_t lf_fast_depth(size_t T, size_t left, int bits)
+{
+    if (T <= FEW_OF(bits) && left >= RUN)
+        return lf_min(left / RUN * RUN, FEW_DEPTH);
+    return lf_min(left, DEPTH(bits));
 }
 
 /* Numbers of 8 bits: of each `unit` (a group for rows, a block for panels), the codes' high halves
@@ -257,20 +217,22 @@ LF_INLINE void pack(void *scratch, const float *x, size_t ldx, size_t T, size_t 
                     const int bits)
 {
     struct packed p = packed_in(scratch, T, k1 - k0, bits);
+    const bool few = are_few(T, k1 - k0, bits);
     uint8_t order[GROUP];
     for (size_t i = 0; i < GROUP; i++)
-        order[i] = (uint8_t)(T <= FEW ? element_in_row(i) : element_in_panel(i));
+        order[i] = (uint8_t)(few ? element_in_row(i) : element_in_panel(i));
     memset(p.scales, 0, T * p.blocks * (sizeof *p.scales + sizeof *p.starts));
     for (size_t t = 0; t < T; t++)
         for (size_t k = 0; k < p.depth; k += GROUP) {
             int16_t plain[GROUP] = {0};
             char *out = p.numbers + (t * p.depth + k) * (size_t)bits / 8;
             for (size_t i = 0; i < GROUP && k0 + k + i < k1; i += BLOCK) {
-                size_t block = t * p.blocks + (k + i) / BLOCK;
+                size_t b = (k + i) / BLOCK;
+                size_t block = t * p.blocks + (few ? place_of(b) : b);
                 p.scales[block] = round_block(plain + i, x + t * ldx + k0 + k + i, bits);
                 p.starts[block] = bits == 8 ? -CODE_MAX_8 * sum_of_block(plain + i) : 0;
             }
-            if (bits == 8 && T <= FEW)
+            if (bits == 8 && few)
                 order_bytes((int8_t *)out, plain, GROUP);
             else if (bits == 8)
                 order_bytes((int8_t *)out, plain, BLOCK);
@@ -291,8 +253,8 @@ void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0
 
 /* ---- Scales ---- */
 
-/* Of up to RUN_BLOCKS blocks of a row: block i's scale, divided by the step of the codes, is
- * plain[i] * factor + offset. What is behind the last one is finite. */
+/* Of up to RUN_BLOCKS blocks of a row, in their places: a block's scale, divided by the step of the
+ * codes, is plain * factor + offset. What is behind the last one is finite. */
 struct run_scales {
     float plain[RUN_BLOCKS];
     float factor, offset;
@@ -306,8 +268,19 @@ LF_INLINE void fetch_codes(float *out, const struct scales *s, size_t block, con
         uint32_t bits;
         memcpy(&bits, &s->code[s->q[block + i]], sizeof bits);
         __asm__("" : "+r"(bits));
-        memcpy(&out[i], &bits, sizeof bits);
+        memcpy(&out[place_of(i)], &bits, sizeof bits);
     }
+}
+
+/* The scale of the block at element e, divided by the step: the same number, to the bit, whether
+ * its run has one nested scale or two. */
+LF_INLINE float scale_alone(const struct scales *s, size_t e, float inverse)
+{
+    size_t block = e / BLOCK;
+    if (s->absmax || s->shift != 6)
+        return scale_at(s, e) * inverse;
+    return lf_multiply_add(s->code[s->q[block]], s->absmax2[block >> s->shift2] * inverse,
+                           s->offset * inverse);
 }
 
 /* Of the n blocks from element e on. */
@@ -315,6 +288,8 @@ LF_INLINE void fetch_scales(struct run_scales *out, const struct scales *s, size
                             float inverse)
 {
     size_t block = e / BLOCK;
+    if (n < RUN_BLOCKS)
+        memset(out->plain, 0, sizeof out->plain);
     if (!s->absmax && s->shift == 6 && block >> s->shift2 == (block + n - 1) >> s->shift2) {
         out->factor = s->absmax2[block >> s->shift2] * inverse;
         out->offset = s->offset * inverse;
@@ -323,13 +298,11 @@ LF_INLINE void fetch_scales(struct run_scales *out, const struct scales *s, size
         else
             fetch_codes(out->plain, s, block, n);
     } else {
-        out->factor = inverse;
+        out->factor = 1;
         out->offset = 0;
         for (size_t i = 0; i < n; i++)
-            out->plain[i] = scale_at(s, e + i * BLOCK);
+            out->plain[place_of(i)] = scale_alone(s, e + i * BLOCK, inverse);
     }
-    for (size_t i = n; i < RUN_BLOCKS; i++)
-        out->plain[i] = 0;
 }
 
 /* ---- Few tokens ---- */
@@ -367,12 +340,6 @@ LF_INLINE struct table table_of(const struct numbers *n, const int bits)
     return (struct table){_mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)n->number))};
 }
 
-LF_INLINE ivec row_codes(const uint8_t *p, size_t left)
-{
-    return left >= GROUP ? _mm512_loadu_si512(p)
-                         : _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)p));
-}
-
 /* The numbers of a step: code `step` of every word, or of every byte the high and the low one. */
 LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes, const size_t step,
                            const int bits)
@@ -384,17 +351,18 @@ LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes,
             _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, (unsigned)(4 * step)), t->numbers);
 }
 
-/* Of a group's two blocks, i the first one's in a run. */
-LF_INLINE vec group_scale(const float *scales, size_t i)
+LF_INLINE ivec sums_of_four(ivec a, ivec b, ivec c, ivec d);
+
+/* Of a run's groups, each two blocks side by side: sums of the blocks, in their places. */
+LF_INLINE void block_totals(ivec out[1], const ivec group[RUN_GROUPS])
 {
-    const __m512i two = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    return _mm512_permutexvar_ps(_mm512_add_epi32(two, _mm512_set1_epi32((int)i)), LOAD(scales));
+    ivec a = sums_of_four(group[0], group[2], group[4], group[6]);
+    ivec b = sums_of_four(group[1], group[3], group[5], group[7]);
+    out[0] = ADD_INTS(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
 }
 
-LF_INLINE float sum_of(vec v)
-{
-    return _mm512_reduce_add_ps(v);
-}
+/* The n-th blocks of a run's fours. */
+#define NTH(v, n) _mm512_extractf32x4_ps((v)[0], n)
 
 #else
 
@@ -408,12 +376,6 @@ LF_INLINE struct table table_of(const struct numbers *n, const int bits)
     if (bits == 16)
         t.byte[1] = _mm256_broadcastsi128_si256(bytes_of(n, 1));
     return t;
-}
-
-LF_INLINE ivec row_codes(const uint8_t *p, size_t left)
-{
-    (void)left;
-    return _mm256_loadu_si256((const __m256i *)p);
 }
 
 /* The numbers of a step: the high codes of the bytes, or the low ones. */
@@ -430,53 +392,86 @@ LF_INLINE void row_numbers(ivec out[AT_ONCE], const struct table *t, ivec codes,
     out[1] = _mm256_unpackhi_epi8(first, second);
 }
 
-LF_INLINE vec group_scale(const float *scales, size_t i)
+LF_INLINE ivec sums_of_four(ivec a, ivec b, ivec c, ivec d);
+
+/* Of a run's groups, each one block: sums of the blocks, in their places. */
+LF_INLINE void block_totals(ivec out[2], const ivec group[RUN_GROUPS])
 {
-    return SET1(scales[i]);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 2; i++, group += 2) {
+        ivec a = sums_of_four(group[0], group[4], group[8], group[12]);
+        ivec b = sums_of_four(group[1], group[5], group[9], group[13]);
+        out[i] =
+            ADD_INTS(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+    }
 }
 
-LF_INLINE float sum_of(vec v)
-{
-    return lf_v8_sum((lf_v8)v);
-}
+#define NTH(v, n) _mm256_extractf128_ps((v)[(n) / 2], (n) % 2)
 
 #endif
+
+/* Of each, by halves of 256 bits or quarters of 512: the sums of their parts, side by side. */
+LF_INLINE ivec sums_of_four(ivec a, ivec b, ivec c, ivec d)
+{
+    ivec ab = ADD_INTS(UNPACK_INTS(lo, 32, a, b), UNPACK_INTS(hi, 32, a, b));
+    ivec cd = ADD_INTS(UNPACK_INTS(lo, 32, c, d), UNPACK_INTS(hi, 32, c, d));
+    return ADD_INTS(UNPACK_INTS(lo, 64, ab, cd), UNPACK_INTS(hi, 64, ab, cd));
+}
 
 /* Registers of numbers that one of codes gives, and that a step of those leaves. */
 #define NUMBERS(bits) ((size_t)(bits) / 4)
 #define STEP(bits) ((bits) == 8 ? 1 : AT_ONCE)
 
-/* The scales of R rows' blocks times those of T tokens, from column k on; what the sums of their
- * products begin with is added. */
-LF_INLINE void run_products(float scales[][RUN_BLOCKS], vec *sums, const struct fast_rows *g,
-                            const struct run_scales *from, size_t k, const size_t R, const size_t T,
-                            const int bits)
+/* A run's blocks are added to a result. */
+LF_INLINE float add_fours(float sum, const vec blocks[RUN_BLOCKS / LANES], const float *scales)
 {
-#pragma GCC unroll 4
-    for (size_t r = 0; r < R; r++)
-#pragma GCC unroll 2
-        for (size_t i = 0; i < RUN_BLOCKS; i += LANES) {
-            vec row = FMADD(LOAD(from[r].plain + i), SET1(from[r].factor), SET1(from[r].offset));
-#pragma GCC unroll 8
-            for (size_t t = 0; t < T; t++) {
-                size_t block = t * g->x.blocks + k / BLOCK + i, j = r * T + t;
-                vec scale = MUL(row, LOAD(g->x.scales + block));
-                STORE(scales[j] + i, scale);
-                if (bits == 8)
-                    sums[j] = FMADD(FLOATS(INTS(g->x.starts + block)), scale, sums[j]);
-            }
-        }
+    __m128 fours = _mm_mul_ps(NTH(blocks, 0), _mm_loadu_ps(scales));
+    fours = _mm_fmadd_ps(NTH(blocks, 1), _mm_loadu_ps(scales + FOUR), fours);
+    fours = _mm_fmadd_ps(NTH(blocks, 2), _mm_loadu_ps(scales + 2 * FOUR), fours);
+    fours = _mm_fmadd_ps(NTH(blocks, 3), _mm_loadu_ps(scales + 3 * FOUR), fours);
+    __m128 two = _mm_add_ps(fours, _mm_movehdup_ps(fours));
+    sum += _mm_cvtss_f32(two);
+    return sum + _mm_cvtss_f32(_mm_movehl_ps(two, two));
 }
 
-/* `left` elements, at most a run, of R rows from element e on, columns k on of the packed tokens;
- * from: their scales. R and T are constants at each call. */
-LF_INLINE void add_run(vec *sums, const struct fast_rows *g, const struct table *table,
-                       const struct run_scales *from, size_t e, size_t k, size_t left,
-                       const size_t R, const size_t T, const int bits)
+/* The sums of a run's blocks, scaled, are added to the results of R rows by T tokens. */
+LF_INLINE void add_blocks(float *sums, ivec parts[][RUN_GROUPS], const struct fast_rows *g,
+                          const struct run_scales *from, size_t k, const size_t R, const size_t T,
+                          const int bits)
+{
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; r++) {
+        vec row[RUN_BLOCKS / LANES];
+#pragma GCC unroll 2
+        for (size_t i = 0; i < RUN_BLOCKS / LANES; i++)
+            row[i] =
+                FMADD(LOAD(from[r].plain + i * LANES), SET1(from[r].factor), SET1(from[r].offset));
+#pragma GCC unroll 8
+        for (size_t t = 0; t < T; t++) {
+            size_t at = t * g->x.blocks + k / BLOCK;
+            ivec total[RUN_BLOCKS / LANES];
+            vec blocks[RUN_BLOCKS / LANES];
+            block_totals(total, parts[r * T + t]);
+#pragma GCC unroll 2
+            for (size_t i = 0; i < RUN_BLOCKS / LANES; i++) {
+                if (bits == 8)
+                    total[i] = ADD_INTS(total[i], INTS(g->x.starts + at + i * LANES));
+                blocks[i] = MUL(FLOATS(total[i]), row[i]);
+            }
+            sums[r * T + t] = add_fours(sums[r * T + t], blocks, g->x.scales + at);
+        }
+    }
+}
+
+/* A run of R rows from element e on, columns k on of the packed tokens; from: their scales. R and T
+ * are constants at each call. */
+LF_INLINE void add_run(float *sums, const struct fast_rows *g, const struct table *table,
+                       const struct run_scales *from, size_t e, size_t k, const size_t R,
+                       const size_t T, const int bits)
 {
     size_t K = (size_t)g->a->w->K;
     const size_t step = STEP(bits), ahead = (R * K > AHEAD ? R * K : AHEAD) / 2;
-    float scales[ROWS * FEW][RUN_BLOCKS];
+    ivec parts[ROWS * FEW][RUN_GROUPS];
     const uint8_t *rows[ROWS];
     const char *tokens[FEW];
 #pragma GCC unroll 4
@@ -485,14 +480,13 @@ LF_INLINE void add_run(vec *sums, const struct fast_rows *g, const struct table 
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; t++)
         tokens[t] = g->x.numbers + (t * g->x.depth + k) * (size_t)bits / 8;
-    run_products(scales, sums, g, from, k, R, T, bits);
-    for (size_t i = 0; i < left; i += GROUP) {
+    for (size_t i = 0; i < RUN; i += GROUP) {
         ivec codes[ROWS];
         ivec part[ROWS * FEW];
 #pragma GCC unroll 4
         for (size_t r = 0; r < R; r++) {
             __builtin_prefetch(rows[r] + i / 2 + ahead, 0, NEAR);
-            codes[r] = row_codes(rows[r] + i / 2, left - i);
+            codes[r] = INTS(rows[r] + i / 2);
         }
 #pragma GCC unroll 16
         for (size_t j = 0; j < R * T; j++)
@@ -512,14 +506,11 @@ LF_INLINE void add_run(vec *sums, const struct fast_rows *g, const struct table 
                         part[r * T + t] = DOT(bits, part[r * T + t], v[h], token);
                     }
             }
-#pragma GCC unroll 4
-        for (size_t r = 0; r < R; r++)
-#pragma GCC unroll 8
-            for (size_t t = 0; t < T; t++) {
-                vec scale = group_scale(scales[r * T + t], i / BLOCK);
-                sums[r * T + t] = FMADD(FLOATS(part[r * T + t]), scale, sums[r * T + t]);
-            }
+#pragma GCC unroll 16
+        for (size_t j = 0; j < R * T; j++)
+            parts[j][i / GROUP] = part[j];
     }
+    add_blocks(sums, parts, g, from, k, R, T, bits);
 }
 
 /* Scales of R rows from element e on. Not inlined: each of its callers is compiled many times. */
@@ -536,26 +527,26 @@ LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t
     const struct lf_q4_dots *a = g->a;
     const struct table table = table_of(g->codes, bits);
     size_t e = g->n * (size_t)a->w->K + a->k0, depth = a->k1 - a->k0;
-    vec sums[ROWS * FEW];
+    float sums[ROWS * FEW];
     struct run_scales scales[2][ROWS];
-#pragma GCC unroll 16
-    for (size_t i = 0; i < R * T; i++)
-        sums[i] = (vec){0};
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; t++)
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; r++)
+            sums[r * T + t] = a->accumulate ? g->y[t * a->ldy + r] : 0;
     fetch_rows(scales[0], g, e, depth, R);
     for (size_t k = 0; k < depth; k += RUN) {
         /* The next run's scales now: a vector is not to wait for numbers just stored one by one. */
         struct run_scales *now = scales[k / RUN % 2];
         if (k + RUN < depth)
             fetch_rows(scales[(k / RUN + 1) % 2], g, e + k + RUN, depth - k - RUN, R);
-        add_run(sums, g, &table, now, e + k, k, lf_min(RUN, depth - k), R, T, bits);
+        add_run(sums, g, &table, now, e + k, k, R, T, bits);
     }
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; t++)
 #pragma GCC unroll 4
-        for (size_t r = 0; r < R; r++) {
-            float *y = &g->y[t * a->ldy + r];
-            *y = (a->accumulate ? *y : 0) + sum_of(sums[r * T + t]);
-        }
+        for (size_t r = 0; r < R; r++)
+            g->y[t * a->ldy + r] = sums[r * T + t];
 }
 
 LF_INLINE void dots_of(struct fast_rows g, const size_t T, const int bits)
@@ -579,8 +570,6 @@ LF_INLINE void few_tokens(const struct fast_rows *g, const int bits)
 #if FEW > 4
     case 5:
         return dots_of(*g, 5, bits);
-    case 6:
-        return dots_of(*g, 6, bits);
 #endif
     default:
         return dots_of(*g, 4, bits);
@@ -639,13 +628,13 @@ LF_INLINE void decode_panel(struct panel *p, const struct fast_rows *g, size_t n
 {
     const struct lf_q4_dots *a = g->a;
     const struct table table = table_of(g->codes, bits);
-    size_t K = (size_t)a->w->K, depth = a->k1 - a->k0, blocks = depth / BLOCK;
+    size_t K = (size_t)a->w->K, depth = a->k1 - a->k0;
     const uint8_t *data = (const uint8_t *)a->w->data;
     for (size_t r = 0; r < m; r++) {
         struct run_scales s;
         fetch_rows(&s, g, (n + r) * K + a->k0, depth, 1);
-        for (size_t b = 0; b < blocks; b++)
-            p->scales[b][r] = s.plain[b] * s.factor + s.offset;
+        for (size_t b = 0; b < DEPTH(bits) / BLOCK; b++)
+            p->scales[b][r] = lf_multiply_add(s.plain[place_of(b)], s.factor, s.offset);
     }
     for (size_t half = 0; half < 2 && half * WORD_ROWS < m; half++) {
         size_t row = half * WORD_ROWS, rows = lf_min(WORD_ROWS, m - row);
@@ -683,14 +672,34 @@ LF_INLINE void block_sums(isum part[TILE][2], const struct fast_rows *g, const s
         }
 }
 
-/* A token's results of a panel's rows go where they belong. */
-LF_INLINE void put_results(float *y, const float *out, size_t m, bool accumulate)
+/* Up to four blocks, from b on, of M tokens and a panel's rows, scaled and added. */
+LF_INLINE void four_blocks(vec sums[TILE][2], const struct fast_rows *g, const struct panel *p,
+                           size_t t, size_t b, size_t end, const size_t M, const int bits)
 {
-    if (accumulate)
-        for (size_t n = 0; n < m; n++)
-            y[n] += out[n];
-    else
-        memcpy(y, out, m * sizeof *y);
+    isum part[TILE][2];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < M; i++)
+        sums[i][0] = sums[i][1] = (vec){0};
+    for (; b < end; b++) {
+        block_sums(part, g, p, t, b, M, bits);
+        vec left = LOAD(p->scales[b]), right = LOAD(&p->scales[b][LANES]);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < M; i++) {
+            vec scale = SET1(g->x.scales[(t + i) * g->x.blocks + b]);
+            sums[i][0] = FMADD(MUL(FLOATS(part[i][0]), left), scale, sums[i][0]);
+            sums[i][1] = FMADD(MUL(FLOATS(part[i][1]), right), scale, sums[i][1]);
+        }
+    }
+}
+
+LF_INLINE void copy_row(float *to, const float *from, size_t m)
+{
+    if (m == PANEL) {
+        STORE(to, LOAD(from));
+        STORE(to + LANES, LOAD(from + LANES));
+    } else {
+        memcpy(to, from, m * sizeof *to);
+    }
 }
 
 /* M tokens from t on times m rows of a panel; M is a constant at each call. */
@@ -699,22 +708,27 @@ LF_INLINE void tile_of(const struct fast_rows *g, const struct panel *p, size_t 
 {
     const struct lf_q4_dots *a = g->a;
     size_t blocks = (a->k1 - a->k0) / BLOCK;
-    float out[TILE][PANEL] = {0};
-    isum part[TILE][2];
-    for (size_t b = 0; b < blocks; b++) {
-        block_sums(part, g, p, t, b, M, bits);
+    vec all[TILE][2], fours[TILE][2], first[TILE][2] = {{{0}}};
+    float *y = g->y + t * a->ldy;
+    memset(all, 0, sizeof all);
+    for (size_t i = 0; a->accumulate && i < M; i++)
+        copy_row((float *)all[i], y + i * a->ldy, m);
+    for (size_t b = 0; b < blocks; b += FOUR) {
+        four_blocks(fours, g, p, t, b, lf_min(b + FOUR, blocks), M, bits);
+        bool second = b / FOUR % 2 || b + FOUR >= blocks;
 #pragma GCC unroll 8
-        for (size_t i = 0; i < M; i++) {
-            vec scale = SET1(g->x.scales[(t + i) * g->x.blocks + b]);
+        for (size_t i = 0; i < M; i++)
 #pragma GCC unroll 2
-            for (size_t h = 0; h < 2; h++)
-                STORE(&out[i][h * LANES],
-                      FMADD(MUL(FLOATS(part[i][h]), LOAD(&p->scales[b][h * LANES])), scale,
-                            LOAD(&out[i][h * LANES])));
-        }
+            for (size_t h = 0; h < 2; h++) {
+                first[i][h] += fours[i][h];
+                if (second) {
+                    all[i][h] += first[i][h];
+                    first[i][h] = (vec){0};
+                }
+            }
     }
     for (size_t i = 0; i < M; i++)
-        put_results(g->y + (t + i) * a->ldy, out[i], m, a->accumulate);
+        copy_row(y + i * a->ldy, (const float *)all[i], m);
 }
 
 LF_INLINE void tile(const struct fast_rows *g, const struct panel *p, size_t t, size_t m, size_t M,
@@ -772,9 +786,13 @@ static void many_by_tiles(struct fast_rows *g, struct panel *p)
     for (; g->n < a->n1; g->n += PANEL, g->y += PANEL) {
         size_t m = lf_min(PANEL, a->n1 - g->n);
         decode_panel(p, g, g->n, m, 8);
+        if (!a->accumulate)
+            memset(out, 0, a->T * sizeof *out);
+        for (size_t t = 0; a->accumulate && t < a->T; t++)
+            copy_row(out[t], g->y + t * a->ldy, m);
         lf_tiles_multiply(&tiles);
         for (size_t t = 0; t < a->T; t++)
-            put_results(g->y + t * a->ldy, out[t], m, a->accumulate);
+            copy_row(g->y + t * a->ldy, out[t], m);
     }
     lf_tiles_end();
 }
@@ -788,7 +806,7 @@ static bool by_tiles(size_t T, struct lf_fast_form form)
 
 LF_INLINE void products(struct fast_rows *g, struct panel *p, const int bits)
 {
-    if (g->a->T <= FEW)
+    if (are_few(g->a->T, g->a->k1 - g->a->k0, bits))
         few_tokens(g, bits);
     else
         many_tokens(g, p, bits);
@@ -820,10 +838,10 @@ void lf_fast_products(const struct lf_q4_dots *a, void *scratch, struct lf_fast_
 
 #else
 
-size_t lf_fast_depth(size_t T, int bits)
+size_t lf_fast_depth(size_t T, size_t left, int bits)
 {
-    (void)bits;
-    return T;
+    (void)T, (void)bits;
+    return left;
 }
 
 void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,

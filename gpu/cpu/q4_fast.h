@@ -5,7 +5,8 @@
  * tokens are rounded to integers of `bits` bits, 16 or 8: what that does to a result is said beside
  * `T_fast` of struct lf_linear_args (gpu/ops.h). A token's integers do not depend on the other
  * tokens, nor do their sums, which are exact over the LF_FAST_BLOCK elements that share a scale of
- * the weight and one of the token: those are scaled and added in fp32.
+ * the weight and one of the token: those are scaled and added in fp32, in one order for few tokens
+ * and for many.
  */
 #ifndef LF_GPU_CPU_Q4_FAST_H
 #define LF_GPU_CPU_Q4_FAST_H
@@ -40,8 +41,8 @@ static inline bool lf_fast_fits(const struct lf_weight *w)
 #endif
 }
 
-/* Columns that go together for T tokens. k0 of the following is a multiple. */
-size_t lf_fast_depth(size_t T, int bits);
+/* Of `left` columns, how many go together next for T tokens: k1 - k0 of the following. */
+size_t lf_fast_depth(size_t T, size_t left, int bits);
 /* Rounds columns [k0, k1) of T tokens, which start at x, into the scratch. */
 void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0, size_t k1,
                   int bits);

@@ -6,16 +6,20 @@
 
 #include "core/num.h"
 
+#include <stdbool.h>
+
 #define TILES __attribute__((target("amx-tile,amx-int8")))
 #define BLOCK 64 /* elements, a row of a tile */
 #define TILE_ROWS 16
 #define LANES 16
 #define ROWS LF_TILES_ROWS
-#define STORED 2   /* blocks whose sums are stored: 8 KiB */
+#define FOUR 4     /* blocks whose sums are stored: 16 KiB; they are added one after the other */
 #define TOGETHER 4 /* tokens whose results are in registers, two each */
 
 /* A block's sums, of two tiles of tokens. */
 typedef int32_t tile_sums[2][TILE_ROWS][ROWS];
+/* Four blocks', scaled. */
+typedef float tile_fours[2][TILE_ROWS][ROWS];
 
 /* Tokens are cut into tiles of nearly the same size, an even number of them. */
 static size_t tokens_of_tile(size_t T)
@@ -69,17 +73,16 @@ TILES LF_INLINE void block_sums(tile_sums out, const int8_t *x, size_t second, s
     _tile_stored(3, &out[1][0][LANES], ld);
 }
 
-/* Adds n blocks' sums, from block b on, to the results of M tokens from t on, which have rows from
- * i on in tile `tile`. */
-LF_INLINE void scale_sums(const struct lf_tiles *a, const tile_sums *sums, size_t b, size_t n,
-                          size_t t, size_t tile, size_t i, const size_t M)
+/* Up to four blocks' sums, from block b on, of M tokens from t on, which have rows from i on in
+ * tile `tile`. The first four wait in `first` for the second, and both join the results. */
+LF_INLINE void scale_sums(const struct lf_tiles *a, const tile_sums *sums, tile_fours first,
+                          size_t b, size_t n, size_t t, size_t tile, size_t i, const size_t M)
 {
+    bool second = b / FOUR % 2, last = second || b + FOUR >= a->blocks;
     __m512 y[TOGETHER][2];
 #pragma GCC unroll 4
     for (size_t m = 0; m < M; m++)
-#pragma GCC unroll 2
-        for (size_t half = 0; half < 2; half++)
-            y[m][half] = b ? _mm512_loadu_ps(&a->out[t + m][half * LANES]) : _mm512_setzero_ps();
+        y[m][0] = y[m][1] = _mm512_setzero_ps();
     for (size_t j = 0; j < n; j++) {
         const float *scales = a->token_scales + t * a->scale_stride + b + j;
 #pragma GCC unroll 2
@@ -97,25 +100,32 @@ LF_INLINE void scale_sums(const struct lf_tiles *a, const tile_sums *sums, size_
 #pragma GCC unroll 4
     for (size_t m = 0; m < M; m++)
 #pragma GCC unroll 2
-        for (size_t half = 0; half < 2; half++)
-            _mm512_storeu_ps(&a->out[t + m][half * LANES], y[m][half]);
+        for (size_t half = 0; half < 2; half++) {
+            float *one = &first[tile][i + m][half * LANES], *out = &a->out[t + m][half * LANES];
+            if (second)
+                y[m][half] = _mm512_add_ps(_mm512_loadu_ps(one), y[m][half]);
+            if (last)
+                y[m][half] = _mm512_add_ps(_mm512_loadu_ps(out), y[m][half]);
+            _mm512_storeu_ps(last ? out : one, y[m][half]);
+        }
 }
 
 /* Two tiles of M tokens from t on; behind the last token nothing is scaled. */
 TILES LF_INLINE void tile_products(const struct lf_tiles *a, size_t t, size_t M)
 {
-    _Alignas(64) tile_sums sums[STORED];
-    for (size_t b = 0; b < a->blocks; b += STORED) {
-        size_t n = lf_min(STORED, a->blocks - b);
+    _Alignas(64) tile_sums sums[FOUR];
+    _Alignas(64) tile_fours first;
+    for (size_t b = 0; b < a->blocks; b += FOUR) {
+        size_t n = lf_min(FOUR, a->blocks - b);
         for (size_t j = 0; j < n; j++)
             block_sums(sums[j], a->tokens + t * a->stride + (b + j) * BLOCK, M * a->stride,
                        a->stride, a->numbers + (b + j) * BLOCK * ROWS);
         for (size_t tile = 0; tile < 2 && t + tile * M < a->T; tile++) {
-            size_t first = t + tile * M, end = lf_min(M, a->T - first), i = 0;
+            size_t from = t + tile * M, end = lf_min(M, a->T - from), i = 0;
             for (; i + TOGETHER <= end; i += TOGETHER)
-                scale_sums(a, sums, b, n, first + i, tile, i, TOGETHER);
+                scale_sums(a, sums, first, b, n, from + i, tile, i, TOGETHER);
             for (; i < end; i++)
-                scale_sums(a, sums, b, n, first + i, tile, i, 1);
+                scale_sums(a, sums, first, b, n, from + i, tile, i, 1);
         }
     }
 }

@@ -21,7 +21,7 @@ struct lf_tiles {
     const int8_t
         *numbers; /* (blocks, 16, ROWS, 4): element 4 k + i of a row's block at [k][row][i] */
     const float (*scales)[LF_TILES_ROWS]; /* (blocks) */
-    float (*out)[LF_TILES_ROWS];          /* (T) */
+    float (*out)[LF_TILES_ROWS];          /* (T), added to */
     size_t T, blocks, stride, scale_stride;
 };
 

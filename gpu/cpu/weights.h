@@ -26,15 +26,17 @@ struct lf_weight_rows lf_weight_view(const struct lf_weight *w, size_t n0, size_
 void lf_weight_panel(float *dst, const struct lf_weight *w, size_t n0, size_t n1, size_t k0,
                      size_t k1, float *buffer);
 
-/* For more tokens, decoding to memory first is faster. */
+/* For more tokens, decoding to memory first is faster; with AVX-512 it never is. */
 #ifdef __AVX512F__
-#define LF_GEMV_TOKENS 31
+#define LF_GEMV_TOKENS SIZE_MAX
 #else
-#define LF_GEMV_TOKENS 3
+#define LF_GEMV_TOKENS 4
 #endif
 
-/* With bf16: y[t*ldy + n] = W[n, :].x[t, :], or += that, for n in [n0, n1) (y is where n0 goes) and
- * t < T <= LF_GEMV_TOKENS. False where this weight has no such form: decode it instead. */
+/* y[t*ldy + n] = W[n, :].x[t, :], or += that, for n in [n0, n1) (y is where n0 goes) and t < T.
+ * False where this weight has no such form, or not for so many tokens: decode it instead. A token's
+ * sums do not depend on T; where T decides, they are those of lf_gemm_dots over LF_DOTS_DEPTH
+ * columns at a time. */
 bool lf_weight_gemv(float *y, size_t ldy, const struct lf_weight *w, size_t n0, size_t n1,
                     const float *x, size_t ldx, size_t T, bool accumulate);
 

@@ -3,7 +3,9 @@
  * A unit of work is up to 64 query rows that share keys: a block of one head's queries, or, of a
  * sequence with one new token, the heads that share a kv head. It passes over the keys in chunks
  * of 64 with a running maximum and sum (Milakov & Gimelshein, "Online normalizer calculation for
- * softmax"), so no row of scores is ever whole. Units are shared out by cost, not by number.
+ * softmax"), so no row of scores is ever whole. Units are shared out by cost, not by number. Chunks
+ * begin at multiples of 64, and a row does the same with each whatever other rows are in its unit:
+ * so its result does not depend on how its sequence's tokens were cut into steps.
  */
 #include "gpu/backend.h"
 #include "gpu/cpu/gemm.h"
@@ -80,11 +82,11 @@ static void fetch(const float *rows, size_t ld, int n, size_t D)
             __builtin_prefetch(rows + (size_t)i * ld + d);
 }
 
-/* scores = scale * q k^T. */
+/* scores = scale * q k^T, of the chunk's keys from `at` on. */
 static void score(const struct lf_attn_args *a, const struct unit *u, const struct room *m,
-                  const struct group *g, int n_groups)
+                  const struct group *g, int n_groups, size_t at)
 {
-    size_t D = (size_t)a->D, rows = (size_t)u->rows, at = 0;
+    size_t D = (size_t)a->D, rows = (size_t)u->rows;
     for (int i = 0; i < n_groups; at += (size_t)g[i].n, i++) {
         size_t n = (size_t)g[i].n;
         if (u->rows < FEW_ROWS) {
@@ -95,35 +97,35 @@ static void score(const struct lf_attn_args *a, const struct unit *u, const stru
                          false);
         } else {
             lf_pack_columns(m->packed, g[i].k, g[i].ld, D, n);
-            lf_gemm(m->scores + at, KEYS, (struct lf_mat){u->q, (ptrdiff_t)u->ldq, 1}, m->packed,
-                    rows, n, D, a->scale, false);
+            lf_gemm_as_dots(m->scores + at, KEYS, (struct lf_mat){u->q, (ptrdiff_t)u->ldq, 1},
+                            m->packed, rows, n, D, a->scale, false);
         }
     }
 }
 
-/* One row of n scores of which [lo, hi) are seen: probabilities against the running maximum, which
- * may rise and rescale what is there. */
-static void soften(const struct lf_attn_args *a, const struct room *m, int r, int n, int lo, int hi)
+/* One row of a chunk's scores, of which [lo, hi) are seen: probabilities against the running
+ * maximum, which may rise and rescale what is there. Scores outside need not have been made. */
+static void soften(const struct lf_attn_args *a, const struct room *m, int r, int lo, int hi)
 {
     float *s = m->scores + (size_t)r * KEYS, *o = m->o + (size_t)r * (size_t)a->D;
     float max = m->max[r], sum = 0, cap = a->softcap;
     if (cap > 0)
 #pragma omp simd
-        for (int j = 0; j < n; j++)
+        for (int j = 0; j < KEYS; j++)
             s[j] = cap * lf_tanh(s[j] / cap);
-    for (int j = 0; j < lo && j < n; j++)
+    for (int j = 0; j < lo && j < KEYS; j++)
         s[j] = -INFINITY;
-    for (int j = hi > 0 ? hi : 0; j < n; j++)
+    for (int j = hi > 0 ? hi : 0; j < KEYS; j++)
         s[j] = -INFINITY;
 #pragma omp simd reduction(max : max)
-    for (int j = 0; j < n; j++)
+    for (int j = 0; j < KEYS; j++)
         max = s[j] > max ? s[j] : max;
     if (max == -INFINITY) { /* nothing seen yet */
-        memset(s, 0, (size_t)n * sizeof *s);
+        memset(s, 0, KEYS * sizeof *s);
         return;
     }
 #pragma omp simd reduction(+ : sum)
-    for (int j = 0; j < n; j++) {
+    for (int j = 0; j < KEYS; j++) {
         s[j] = lf_exp(s[j] - max);
         sum += s[j];
     }
@@ -147,15 +149,15 @@ static void attend(const struct lf_attn_args *a, const struct unit *u, const str
         m->max[r] = -INFINITY;
         m->sum[r] = 0;
     }
-    for (int j0 = start; j0 < end; j0 += KEYS) {
-        int j1 = j0 + KEYS < end ? j0 + KEYS : end, at = 0;
+    for (int j0 = start / KEYS * KEYS; j0 < end; j0 += KEYS) {
+        int from = j0 > start ? j0 : start, at = from - j0; /* keys before a window may be gone */
         struct group groups[GROUPS];
-        int n = find_groups(groups, a, u, j0, j1);
-        score(a, u, m, groups, n);
+        int n = find_groups(groups, a, u, from, j0 + KEYS < end ? j0 + KEYS : end);
+        score(a, u, m, groups, n, (size_t)at);
         for (int r = 0; r < u->rows; r++) {
             int own = u->first + u->step * r;
             int lo = a->window > 0 ? own - a->window + 1 : 0;
-            soften(a, m, r, j1 - j0, lo - j0, own + 1 - j0);
+            soften(a, m, r, lo - j0, own + 1 - j0);
         }
         for (int i = 0; i < n; at += groups[i].n, i++)
             lf_gemm_rows(m->o, D, (struct lf_mat){m->scores + at, KEYS, 1}, groups[i].v,

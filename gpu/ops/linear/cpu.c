@@ -1,10 +1,12 @@
 /* Linear maps on the cpu: weights are decoded in pieces that stay in the caches.
  *
- * Forward: each worker takes rows of the weights. Few tokens are multiplied while weights are
- * decoded: 4-bit ones by lf_q4_dots, bf16 ones by lf_weight_gemv. Many tokens: rows become packed
- * panels of 16 columns for lf_gemm. Backward: each worker takes columns of the input's gradient and
- * decodes that part of every row.
- * Tried and slower: OpenBLAS for many tokens (0.6 to 0.9 of lf_gemm's speed on pieces this small).
+ * Forward: each worker takes rows of the weights. With AVX-512 tokens are multiplied while weights
+ * are decoded: 4-bit ones by lf_q4_dots, others by lf_weight_gemv; elsewhere few tokens are, by
+ * lf_weight_gemv or decoded to rows for lf_gemm_dots, and of many tokens' weights rows become
+ * packed panels of 16 columns for lf_gemm_as_dots. A weight's form alone decides in what order a
+ * sum is made, so that a token's results are the same bytes in whatever company. Backward: each
+ * worker takes columns of the input's gradient and decodes that part of every row. Tried and
+ * slower: OpenBLAS for many tokens (0.6 to 0.9 of lf_gemm's speed on pieces this small).
  */
 #include "gpu/backend.h"
 #include "gpu/cpu/run.h"
@@ -17,9 +19,9 @@
 #define MANY_TOKENS 32 /* from here on packing pays, but for 4-bit rows with AVX2 */
 #define DECODE_ROWS 16 /* rows decoded at a time: 64 KiB with PIECE_K */
 #define PIECE_ROWS 64  /* rows of a forward piece */
-#define PIECE_K 1024   /* its depth */
-#define BACK_ROWS 128  /* rows (depth) of a backward piece */
-#define BACK_K 512     /* its columns */
+#define PIECE_K LF_DOTS_DEPTH
+#define BACK_ROWS 128 /* rows (depth) of a backward piece */
+#define BACK_K 512    /* its columns */
 
 _Static_assert((DECODE_ROWS + PIECE_ROWS) * PIECE_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 _Static_assert(2 * BACK_ROWS * BACK_K * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
@@ -56,9 +58,6 @@ static void few_tokens(const struct piece *c, float *scratch)
 {
     size_t T = c->t1 - c->t0, ldx = (size_t)c->a->ldx, ldy = (size_t)c->a->ldy;
     size_t K = (size_t)c->w->K;
-    if (T <= LF_GEMV_TOKENS &&
-        lf_weight_gemv(c->y, ldy, c->w, c->n0, c->n1, c->x, ldx, T, c->accumulate))
-        return;
     for (size_t n = c->n0; n < c->n1; n += DECODE_ROWS) {
         size_t end = min_size(n + DECODE_ROWS, c->n1);
         for (size_t k = 0; k < K; k += PIECE_K) {
@@ -80,8 +79,8 @@ static void many_tokens(const struct piece *c, float *scratch)
             size_t end = min_size(n + DECODE_ROWS, c->n1);
             lf_weight_panel(packed + (n - c->n0) * depth, c->w, n, end, k, k1, scratch);
         }
-        lf_gemm(c->y, (size_t)c->a->ldy, (struct lf_mat){c->x + k, c->a->ldx, 1}, packed, T,
-                c->n1 - c->n0, depth, 1, c->accumulate || k > 0);
+        lf_gemm_as_dots(c->y, (size_t)c->a->ldy, (struct lf_mat){c->x + k, c->a->ldx, 1}, packed, T,
+                        c->n1 - c->n0, depth, 1, c->accumulate || k > 0);
     }
 }
 
@@ -121,15 +120,15 @@ static struct piece part_of(const struct portion *s, int p)
     return c;
 }
 
-static bool goes_packed(const struct piece *c)
+/* Where rows of codes have a quick way into panels (gpu/cpu/panels.c), these pay at once. */
+static bool panels_are_quick(const struct lf_weight *w)
 {
-    return c->t1 - c->t0 <= LF_Q4_DOTS_TOKENS && lf_q4_fits(c->w);
-}
-
-/* Where lf_q4_dots has no form for this many tokens, panels pay at once. */
-static bool panels_are_quick(const struct piece *c)
-{
-    return LF_Q4_DOTS_TOKENS && lf_q4_fits(c->w);
+#ifdef __AVX2__
+    return lf_q4_fits(w);
+#else
+    (void)w;
+    return false;
+#endif
 }
 
 /* A weight whose tokens are not packed. */
@@ -140,7 +139,10 @@ static void in_pieces(const struct piece *all, float *scratch)
         c.n0 = n;
         c.n1 = min_size(n + PIECE_ROWS, all->n1);
         c.y += n - all->n0;
-        if (c.t1 - c.t0 >= MANY_TOKENS || panels_are_quick(&c))
+        if (lf_weight_gemv(c.y, (size_t)c.a->ldy, c.w, c.n0, c.n1, c.x, (size_t)c.a->ldx,
+                           c.t1 - c.t0, c.accumulate))
+            continue;
+        if (c.t1 - c.t0 >= MANY_TOKENS || panels_are_quick(c.w))
             many_tokens(&c, scratch);
         else
             few_tokens(&c, scratch);
@@ -160,19 +162,28 @@ static struct lf_q4_dots dots_of(const struct piece *c, size_t k, size_t k1)
                                .accumulate = c->accumulate || c->w->bias || k > 0};
 }
 
-/* Weights that are multiplied as they are; the tokens are packed once for all of them. */
-static void packed_tokens(const struct portion *s, float *scratch)
+static bool goes_fast(const struct portion *s, const struct lf_weight *w)
 {
-    const struct lf_linear_args *a = s->a;
-    size_t K = (size_t)a->w[0]->K, T = s->t1 - s->t0, depth = lf_q4_dots_depth(T);
-    for (size_t k = 0; k < K; k += depth) {
-        size_t k1 = min_size(k + depth, K);
-        lf_q4_dots_pack(scratch, part_of(s, 0).x, (size_t)a->ldx, T, k, k1);
-        for (int p = 0; p < a->n; p++) {
-            struct piece c = part_of(s, p);
-            struct lf_q4_dots d = dots_of(&c, k, k1);
-            if (c.n0 < c.n1 && goes_packed(&c))
-                lf_q4_dots(&d, scratch);
+    return s->form.bits && lf_fast_fits(w);
+}
+
+/* Weights that are multiplied as they are; the tokens are packed once for all of them. */
+static void packed_tokens(const struct portion *all, float *scratch)
+{
+    const struct lf_linear_args *a = all->a;
+    size_t K = (size_t)a->w[0]->K;
+    struct portion s = *all;
+    for (; s.t0 < all->t1; s.t0 = s.t1) {
+        s.t1 = min_size(s.t0 + LF_Q4_DOTS_TOKENS, all->t1);
+        for (size_t k = 0; k < K; k += LF_Q4_DOTS_DEPTH) {
+            size_t k1 = min_size(k + LF_Q4_DOTS_DEPTH, K);
+            lf_q4_dots_pack(scratch, part_of(&s, 0).x, (size_t)a->ldx, s.t1 - s.t0, k, k1);
+            for (int p = 0; p < a->n; p++) {
+                struct piece c = part_of(&s, p);
+                struct lf_q4_dots d = dots_of(&c, k, k1);
+                if (c.n0 < c.n1 && lf_q4_dots_fit(c.w) && !goes_fast(&s, c.w))
+                    lf_q4_dots(&d, scratch);
+            }
         }
     }
 }
@@ -185,14 +196,14 @@ static void fast_tokens(const struct portion *all, void *scratch)
     struct portion s = *all;
     for (; s.t0 < all->t1; s.t0 = s.t1) {
         s.t1 = min_size(s.t0 + LF_FAST_TOKENS, all->t1);
-        size_t T = s.t1 - s.t0, depth = lf_fast_depth(T, s.form.bits);
-        for (size_t k = 0; k < K; k += depth) {
-            size_t k1 = min_size(k + depth, K);
+        size_t T = s.t1 - s.t0;
+        for (size_t k = 0, k1; k < K; k = k1) {
+            k1 = k + lf_fast_depth(T, K - k, s.form.bits);
             lf_fast_pack(scratch, part_of(&s, 0).x, (size_t)a->ldx, T, k, k1, s.form.bits);
             for (int p = 0; p < a->n; p++) {
                 struct piece c = part_of(&s, p);
                 struct lf_q4_dots d = dots_of(&c, k, k1);
-                if (c.n0 < c.n1 && lf_fast_fits(c.w))
+                if (c.n0 < c.n1 && goes_fast(&s, c.w))
                     lf_fast_products(&d, scratch, s.form);
             }
         }
@@ -208,9 +219,9 @@ static void forward_share(const struct portion *s, float *scratch)
             continue;
         if (c.w->bias)
             add_bias(&c);
-        if (s->form.bits && lf_fast_fits(c.w))
+        if (goes_fast(s, c.w))
             fast = true;
-        else if (goes_packed(&c))
+        else if (lf_q4_dots_fit(c.w))
             packs = true;
         else
             in_pieces(&c, scratch);

@@ -1,4 +1,5 @@
-/* LoRA forward on the cpu: rows over threads; a worker's rows of one segment go together. */
+/* LoRA forward on the cpu: rows over threads; a worker's rows of one segment go together. Few or
+ * many of them, a row's sums are made in one order. */
 #include "gpu/backend.h"
 
 #include "core/num.h"
@@ -6,9 +7,9 @@
 #include "gpu/cpu/run.h"
 #include "gpu/ops/lora/cpu_drop.h"
 
-#define MANY_ROWS 16 /* from here on packing A and B pays */
-#define ROWS 64      /* dropped out at a time */
-#define PIECE 1024   /* of K or N at a time */
+#define MANY_ROWS 16        /* from here on packing A and B pays */
+#define ROWS 64             /* dropped out at a time */
+#define PIECE LF_DOTS_DEPTH /* of K or N at a time */
 
 _Static_assert((ROWS + LF_RANK_MAX) * PIECE * sizeof(float) <= LF_CPU_SCRATCH, "scratch");
 
@@ -60,8 +61,8 @@ static void down(const struct lora_part *c)
             const float *x = input(c, t, n, k0, k1, &ldx);
             float *u = (float *)c->a->u + (size_t)t * ldu + (size_t)(c->p * c->a->batch->rank_max);
             if (many)
-                lf_gemm(u, ldu, (struct lf_mat){x, (ptrdiff_t)ldx, 1}, c->packed, (size_t)n, R,
-                        k1 - k0, 1, k0 > 0);
+                lf_gemm_as_dots(u, ldu, (struct lf_mat){x, (ptrdiff_t)ldx, 1}, c->packed, (size_t)n,
+                                R, k1 - k0, 1, k0 > 0);
             else
                 lf_gemm_dots(u, ldu, x, ldx, A + k0, K, (size_t)n, R, k1 - k0, 1, k0 > 0);
         }
@@ -84,8 +85,8 @@ static void up(const struct lora_part *c)
     for (size_t n = 0; n < N; n += PIECE) {
         size_t columns = lf_min(PIECE, N - n);
         lf_pack_columns(c->packed, B + n * R, R, R, columns);
-        lf_gemm(y + n, ldy, (struct lf_mat){u, (ptrdiff_t)ldu, 1}, c->packed, T, columns, R,
-                c->site->scale, true);
+        lf_gemm_as_dots(y + n, ldy, (struct lf_mat){u, (ptrdiff_t)ldu, 1}, c->packed, T, columns, R,
+                        c->site->scale, true);
     }
 }
 
