@@ -63,6 +63,15 @@ for (const e of controls) {
   if (box.height < 24 && e.tagName !== "A" && !e.classList.contains("hidden"))
     problems.push(`${Math.round(box.height)} pixels high: ${nameOf(e)}`);
 }
+/* What is chosen is read whole, beside the arrow. */
+for (const e of document.querySelectorAll("select")) {
+  if (!shown(e) || !e.selectedOptions.length) continue;
+  const style = getComputedStyle(e), size = parseFloat(style.fontSize);
+  canvas.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  const wide = canvas.measureText(e.selectedOptions[0].text).width + size;
+  const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  if (wide > room) problems.push(`${Math.round(wide)} pixels in ${Math.round(room)}: ${nameOf(e)}`);
+}
 for (const e of document.querySelectorAll("img:not([alt])")) problems.push(`no alt: ${nameOf(e)}`);
 for (const e of document.querySelectorAll("[aria-describedby], [aria-labelledby], label[for]"))
   for (const id of [e.getAttribute("aria-describedby"), e.getAttribute("aria-labelledby"),
