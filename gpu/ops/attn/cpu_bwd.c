@@ -65,8 +65,9 @@ static void block_slopes(const struct lf_attn_bwd_args *a, const struct block *b
                          const struct room *m, struct operand q, struct operand d_o)
 {
     size_t rows = (size_t)b->rows, keys = (size_t)b->keys, D = (size_t)a->D;
-    lf_gemm(m->p, KEYS, (struct lf_mat){q.p, (ptrdiff_t)q.ld, 1}, m->packed_k, rows, keys, D,
-            a->scale, false);
+    /* The scores that forward made, to the bit: exp of what they differ by may be anything. */
+    lf_gemm_as_dots(m->p, KEYS, (struct lf_mat){q.p, (ptrdiff_t)q.ld, 1}, m->packed_k, rows, keys,
+                    D, a->scale, false);
     lf_gemm(m->ds, KEYS, (struct lf_mat){d_o.p, (ptrdiff_t)d_o.ld, 1}, m->packed_v, rows, keys, D,
             1, false);
     for (int r = 0; r < b->rows; r++) {
