@@ -90,7 +90,7 @@ class Manners(unittest.TestCase):
         with tempfile.TemporaryDirectory() as tmp:
             bad = pathlib.Path(tmp, "bad.json")
             for text, reason in [("[[1, 4096]]", "4095"), ("[]", "list"), ("[[1], []]", "list 1"),
-                                 ("{}", "list"), ("[[1", "column 3"), ("[1.5]", "element 0")]:
+                                 ("{}", "list"), ("[[1", "line 1"), ("[1.5]", "element 0")]:
                 bad.write_text(text)
                 done = run("logits", "--base", BASE, "--ids", bad, "--out", tmp + "/x", *CPU)
                 self.assertEqual(done.returncode, 1, text)

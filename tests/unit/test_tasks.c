@@ -287,7 +287,7 @@ static void one_file_is_shared_out_where_that_is_asked_for(void **state)
 static const struct {
     const char *file, *says;
 } refused[] = {
-    {"{", "column 1"},
+    {"{", "line 1"},
     {"[]", "must be an object"},
     {"{" HEAD "}", "\"data\""},
     {"{" HEAD ", \"data\": []}", "\"data\""},
