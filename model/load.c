@@ -405,8 +405,8 @@ enum lf_err lf_model_open(struct lf_model **out, struct lf_stream *stream, const
         lf_model_free(m);
         return rc;
     }
-    if (!lf_device_on_host(
-            m->dev)) { /* everything was copied; the cache is model/site_weights.h's */
+    if (!lf_device_on_host(m->dev)) {
+        /* Everything was copied. The cache stays mapped: model/site_weights.h reads it. */
         lf_tensors_free(m->memory->checkpoint);
         m->memory->checkpoint = NULL;
     }
