@@ -1,6 +1,7 @@
 /* The inside of grammars. Private to text/guide/.
  *
  *   gbnf.c     GBNF into rules of expressions
+ *   lay.c      an expression as places, of a program's or a language's kind
  *   program.c  rules into one program: nodes that take a byte, branch, call a rule, return
  *   machine.c  the states that a program can be in after some bytes, as they are met
  *   trie.c     a tokenizer's tokens by their bytes
@@ -63,6 +64,21 @@ struct lf_rules {
 enum lf_err lf_rules_parse(struct lf_rules *r, const char *text, size_t n,
                            struct lf_diag *diag) LF_MUST_CHECK;
 void lf_rules_free(struct lf_rules *r);
+
+/* What an expression is laid out with: who keeps the places, and what they are. Each call answers a
+ * place, or LF_NONE: nothing leads there, or it failed. */
+struct lf_laying {
+    const struct lf_rules *r;
+    void *arg;
+    const enum lf_err *rc; /* the first failure: nothing more is laid out */
+    int32_t (*points)(void *arg, struct lf_points p, int32_t next); /* one of them, then next */
+    int32_t (*call)(void *arg, int32_t rule, int32_t next);
+    int32_t (*either)(void *arg, int32_t a, int32_t b); /* each may be LF_NONE */
+    int32_t (*loop)(void *arg, int32_t next);           /* next, or where loop_to says */
+    void (*loop_to)(void *arg, int32_t loop, int32_t to);
+};
+/* The place that leads through the expression to `next`; LF_NONE: nothing does. */
+int32_t lf_expr_lay(const struct lf_laying *y, int32_t at, int32_t next);
 
 /* ---- Programs -------------------------------------------------------------------------------- */
 

@@ -157,54 +157,47 @@ static int32_t place(struct net *x, struct net_place p)
     return (int32_t)x->n++;
 }
 
-static int32_t either(struct net *x, int32_t a, int32_t b)
+static int32_t points(void *x, struct lf_points p, int32_t next)
+{
+    return place(x, (struct net_place){p.lo, p.hi, next, LF_NONE});
+}
+
+/* There are no rules in what is asked for here. */
+static int32_t call(void *x, int32_t rule, int32_t next)
+{
+    (void)rule;
+    (void)next;
+    spoil(((struct net *)x)->l, LF_E_INVALID);
+    return LF_NONE;
+}
+
+static int32_t either(void *x, int32_t a, int32_t b)
 {
     return a == LF_NONE ? b : b == LF_NONE ? a : place(x, (struct net_place){BRANCH, 0, a, b});
 }
 
-/* The place that leads through the expression to `next`; LF_NONE: nothing does. */
-static int32_t lay(struct net *x, int32_t at, int32_t next)
+static int32_t loop(void *x, int32_t next)
 {
-    const struct lf_expr *e = &x->r->expr[at];
-    int32_t out = LF_NONE;
-    if (next == LF_NONE || x->l->rc != LF_OK)
-        return LF_NONE;
-    switch (e->kind) {
-    case LF_EXPR_EMPTY:
-        return next;
-    case LF_EXPR_CLASS:
-        for (int32_t i = e->lo; i < e->hi; i++)
-            out = either(
-                x,
-                place(x, (struct net_place){x->r->range[i].lo, x->r->range[i].hi, next, LF_NONE}),
-                out);
-        return out;
-    case LF_EXPR_RULE: /* there are none in what is asked for here */
-        spoil(x->l, LF_E_INVALID);
-        return LF_NONE;
-    case LF_EXPR_TIMES:
-        out = next;
-        if (e->hi == LF_NONE) {
-            out = place(x, (struct net_place){BRANCH, 0, next, next});
-            int32_t once = lay(x, e->child, out);
-            if (x->l->rc == LF_OK && once != LF_NONE)
-                x->place[out].other = once;
-        }
-        for (int32_t i = e->lo; i < e->hi && x->l->rc == LF_OK; i++)
-            out = either(x, lay(x, e->child, out), next);
-        for (int32_t i = 0; i < e->lo && x->l->rc == LF_OK; i++)
-            out = lay(x, e->child, out);
-        return out;
-    case LF_EXPR_ALL:
-        for (int32_t c = e->child; c != LF_NONE; c = x->r->expr[c].before)
-            next = lay(x, c, next);
-        return next;
-    case LF_EXPR_ANY:
-        for (int32_t c = e->child; c != LF_NONE; c = x->r->expr[c].before)
-            out = either(x, lay(x, c, next), out);
-        return out;
-    }
-    return LF_NONE;
+    return place(x, (struct net_place){BRANCH, 0, next, next});
+}
+
+static void loop_to(void *x, int32_t at, int32_t to)
+{
+    ((struct net *)x)->place[at].other = to;
+}
+
+/* The place that leads through the expression to the end. */
+static int32_t lay(struct net *x, int32_t at)
+{
+    const struct lf_laying y = {.r = x->r,
+                                .arg = x,
+                                .rc = &x->l->rc,
+                                .points = points,
+                                .call = call,
+                                .either = either,
+                                .loop = loop,
+                                .loop_to = loop_to};
+    return lf_expr_lay(&y, at, END);
 }
 
 static void push(struct net *x, int32_t at)
@@ -332,7 +325,7 @@ struct lf_language *lf_language_of(const char *expression, struct lf_diag *diag)
     lf_buf_printf(&text, "root ::= %s\n", expression);
     x.l->rc = text.rc ?: lf_rules_parse(&rules, lf_buf_str(&text), text.len, diag);
     place(&x, (struct net_place){0}); /* END */
-    int32_t start = x.l->rc == LF_OK ? lay(&x, rules.rule[0].expr, END) : LF_NONE;
+    int32_t start = x.l->rc == LF_OK ? lay(&x, rules.rule[0].expr) : LF_NONE;
     if (x.l->rc == LF_OK)
         walk_net(&x, start);
     lf_rules_free(&rules);

@@ -148,13 +148,13 @@ static int32_t node(struct emitter *m, struct lf_gnode n)
     return (int32_t)p->n++;
 }
 
-static int32_t branch(struct emitter *m, int32_t a, int32_t b)
+static int32_t either(void *arg, int32_t a, int32_t b)
 {
     if (a == LF_NONE || a == b)
         return b;
     if (b == LF_NONE)
         return a;
-    return node(m, (struct lf_gnode){.kind = LF_NODE_BRANCH, .next = a, .other = b});
+    return node(arg, (struct lf_gnode){.kind = LF_NODE_BRANCH, .next = a, .other = b});
 }
 
 static int32_t byte(struct emitter *m, unsigned lo, unsigned hi, int32_t next)
@@ -178,16 +178,16 @@ static int32_t spans(struct emitter *m, const unsigned char *a, const unsigned c
     int32_t out = LF_NONE;
     unsigned first = a[0] + !from_low, last = b[0] - !to_high;
     if (!from_low)
-        out = branch(m, byte(m, a[0], a[0], spans(m, a + 1, high, n - 1, next)), out);
+        out = either(m, byte(m, a[0], a[0], spans(m, a + 1, high, n - 1, next)), out);
     if (first <= last)
-        out = branch(m, byte(m, first, last, spans(m, low, high, n - 1, next)), out);
+        out = either(m, byte(m, first, last, spans(m, low, high, n - 1, next)), out);
     if (!to_high)
-        out = branch(m, byte(m, b[0], b[0], spans(m, low, b + 1, n - 1, next)), out);
+        out = either(m, byte(m, b[0], b[0], spans(m, low, b + 1, n - 1, next)), out);
     return out;
 }
 
 /* Code points as UTF-8: those of one length at a time, without surrogates. */
-static int32_t code_points(struct emitter *m, struct lf_points r, int32_t next)
+static int32_t code_points(void *m, struct lf_points r, int32_t next)
 {
     static const struct lf_points parts[] = {
         {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, 0x10ffff}};
@@ -200,66 +200,41 @@ static int32_t code_points(struct emitter *m, struct lf_points r, int32_t next)
             continue;
         size_t n = lf_utf8_put(a, lo);
         lf_utf8_put(b, hi);
-        out = branch(m, spans(m, (unsigned char *)a, (unsigned char *)b, n, next), out);
+        out = either(m, spans(m, (unsigned char *)a, (unsigned char *)b, n, next), out);
     }
     return out;
 }
 
-static int32_t emit(struct emitter *m, int32_t at, int32_t next);
-
-static int32_t emit_times(struct emitter *m, const struct lf_expr *e, int32_t next)
+static int32_t call(void *arg, int32_t rule, int32_t next)
 {
-    int32_t child = e->child, lo = e->lo, hi = e->hi, start = next;
-    if (hi == LF_NONE) {
-        int32_t loop =
-            node(m, (struct lf_gnode){.kind = LF_NODE_BRANCH, .next = next, .other = next});
-        int32_t once = emit(m, child, loop);
-        if (m->rc == LF_OK && once != LF_NONE)
-            m->p->node[loop].next = once;
-        start = loop;
-    }
-    for (int32_t i = lo; i < hi && m->rc == LF_OK; i++)
-        start = branch(m, emit(m, child, start), next);
-    for (int32_t i = 0; i < lo && m->rc == LF_OK; i++)
-        start = emit(m, child, start);
-    return start;
+    const struct emitter *m = arg;
+    if (!m->r->rule[rule].productive)
+        return LF_NONE;
+    return node(arg, (struct lf_gnode){.kind = LF_NODE_CALL, .next = next, .other = rule});
 }
 
-/* The node that leads through the expression to `next`; LF_NONE: nothing does. */
-static int32_t emit(struct emitter *m, int32_t at, int32_t next)
+static int32_t loop(void *arg, int32_t next)
 {
-    const struct lf_expr *e = &m->r->expr[at];
-    int32_t out = LF_NONE;
-    if (next == LF_NONE || m->rc != LF_OK)
-        return LF_NONE;
-    switch (e->kind) {
-    case LF_EXPR_EMPTY:
-        return next;
-    case LF_EXPR_CLASS:
-        for (int32_t i = e->lo; i < e->hi; i++)
-            out = branch(m, code_points(m, m->r->range[i], next), out);
-        return out;
-    case LF_EXPR_RULE:
-        if (!m->r->rule[e->child].productive)
-            return LF_NONE;
-        return node(m, (struct lf_gnode){.kind = LF_NODE_CALL, .next = next, .other = e->child});
-    case LF_EXPR_TIMES:
-        return emit_times(m, e, next);
-    case LF_EXPR_ALL:
-        for (int32_t c = e->child; c != LF_NONE; c = m->r->expr[c].before)
-            next = emit(m, c, next);
-        return next;
-    case LF_EXPR_ANY:
-        for (int32_t c = e->child; c != LF_NONE; c = m->r->expr[c].before)
-            out = branch(m, emit(m, c, next), out);
-        return out;
-    }
-    return LF_NONE;
+    return node(arg, (struct lf_gnode){.kind = LF_NODE_BRANCH, .next = next, .other = next});
+}
+
+static void loop_to(void *arg, int32_t at, int32_t to)
+{
+    const struct emitter *m = arg;
+    m->p->node[at].next = to;
 }
 
 enum lf_err lf_program_make(struct lf_program *p, struct lf_rules *r, struct lf_diag *diag)
 {
     struct emitter m = {.p = p, .r = r, .diag = diag};
+    const struct lf_laying layer = {.r = r,
+                                    .arg = &m,
+                                    .rc = &m.rc,
+                                    .points = code_points,
+                                    .call = call,
+                                    .either = either,
+                                    .loop = loop,
+                                    .loop_to = loop_to};
     *p = (struct lf_program){0};
     p->root = lf_tok_table_find(&r->by_name, r->name, (struct lf_str){"root", 4});
     if (p->root < 0)
@@ -273,7 +248,7 @@ enum lf_err lf_program_make(struct lf_program *p, struct lf_rules *r, struct lf_
         m.rc = lf_fail(diag, LF_E_NO_MEMORY, "no memory for a grammar");
     node(&m, (struct lf_gnode){.kind = LF_NODE_RETURN});
     for (size_t i = 0; i < r->n_rules && m.rc == LF_OK; i++)
-        p->start[i] = emit(&m, r->rule[i].expr, LF_NODE_RETURN_AT);
+        p->start[i] = lf_expr_lay(&layer, r->rule[i].expr, LF_NODE_RETURN_AT);
     return m.rc;
 }
 
