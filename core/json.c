@@ -308,6 +308,13 @@ struct lf_json_in lf_json_in(const json_t *obj, struct lf_diag *diag)
 
 #define IS(type) (1u << JSON_##type)
 
+/* An integer, however it is written. */
+static bool is_whole(const json_t *v)
+{
+    double x = json_real_value(v);
+    return json_is_integer(v) || is_large(v) || (json_is_real(v) && x == floor(x));
+}
+
 /* The member, of one of the types; NULL where it is missing or null, or there was a failure. */
 static const json_t *member(struct lf_json_in *in, const char *key, unsigned types,
                             const char *what)
@@ -315,38 +322,72 @@ static const json_t *member(struct lf_json_in *in, const char *key, unsigned typ
     const json_t *v = in->rc == LF_OK ? json_object_get(in->obj, key) : NULL;
     if (!v || json_is_null(v))
         return NULL;
-    if (types >> json_typeof(v) & 1 || (types & IS(INTEGER) && is_large(v)))
+    if (types >> json_typeof(v) & 1 || (types & IS(INTEGER) && is_whole(v)))
         return v;
     in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" must be %s, not %s", key, what, type_name(v));
     return NULL;
+}
+
+/* As it is shown. */
+static const char *digits_of(char out[48], const json_t *v)
+{
+    if (json_is_integer(v))
+        snprintf(out, 48, "%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        snprintf(out, 48, "%g", json_real_value(v));
+    else
+        snprintf(out, 48, "%.40s", json_string_value(v));
+    return out;
+}
+
+bool lf_json_whole(const json_t *v, int64_t *out)
+{
+    double x = json_real_value(v);
+    if (!json_is_integer(v) && !(json_is_real(v) && is_whole(v) && x >= -0x1p63 && x < 0x1p63))
+        return false;
+    *out = json_is_integer(v) ? (int64_t)json_integer_value(v) : (int64_t)x;
+    return true;
 }
 
 int64_t lf_json_int64(struct lf_json_in *in, const char *key, int64_t otherwise, int64_t lo,
                       int64_t hi)
 {
     const json_t *v = member(in, key, IS(INTEGER), "an integer");
-    int64_t x = v ? (int64_t)json_integer_value(v) : otherwise;
-    char digits[24];
-    if (!v || (json_is_integer(v) && x >= lo && x <= hi))
+    int64_t x = otherwise;
+    char digits[48];
+    if (!v || (lf_json_whole(v, &x) && x >= lo && x <= hi))
         return x;
-    snprintf(digits, sizeof digits, "%lld", (long long)x);
-    in->rc =
-        lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between %lld and %lld", key,
-                json_is_integer(v) ? digits : json_string_value(v), (long long)lo, (long long)hi);
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %s; it must be between %lld and %lld", key,
+                     digits_of(digits, v), (long long)lo, (long long)hi);
     return otherwise;
+}
+
+/* From 2^63 to 2^64 - 1. */
+static bool upper_half(const json_t *v, uint64_t *out)
+{
+    double x = json_real_value(v);
+    errno = 0;
+    if (json_is_string(v))
+        *out = strtoull(json_string_value(v), NULL, 10);
+    else if (x >= 0x1p63 && x < 0x1p64)
+        *out = (uint64_t)x;
+    else
+        return false;
+    return errno == 0 && !(json_is_string(v) && json_string_value(v)[0] == '-');
 }
 
 int64_t lf_json_bits(struct lf_json_in *in, const char *key, int64_t otherwise)
 {
     const json_t *v = member(in, key, IS(INTEGER), "an integer");
-    if (!v || json_is_integer(v))
-        return v ? (int64_t)json_integer_value(v) : otherwise;
-    errno = 0;
-    uint64_t x = strtoull(json_string_value(v), NULL, 10);
-    if (errno == 0 && json_string_value(v)[0] != '-')
-        return (int64_t)x;
-    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %.40s; it must be between 0 and %llu", key,
-                     json_string_value(v), (unsigned long long)UINT64_MAX);
+    int64_t x = otherwise;
+    uint64_t large;
+    char digits[48];
+    if (!v || lf_json_whole(v, &x))
+        return x;
+    if (upper_half(v, &large))
+        return (int64_t)large;
+    in->rc = lf_fail(in->diag, LF_E_INVALID, "\"%s\" is %s; it must be between 0 and %llu", key,
+                     digits_of(digits, v), (unsigned long long)UINT64_MAX);
     return otherwise;
 }
 

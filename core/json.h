@@ -30,6 +30,8 @@ enum lf_err lf_json_load(json_t **out, const char *path, struct lf_diag *diag) L
  * number. */
 const char *lf_json_text_of(const json_t *obj, const char *key);
 double lf_json_real_of(const json_t *obj, const char *key);
+/* Whether it is an integer of 64 bits with a sign: 8, and 8.0, which means the same. */
+bool lf_json_whole(const json_t *v, int64_t *out);
 /* Refuses members whose name is not in `known` (NULL-terminated), by name and with the nearest
  * known one. */
 enum lf_err lf_json_only(const json_t *obj, const char *const *known,
@@ -68,6 +70,7 @@ struct lf_json_in {
 };
 struct lf_json_in lf_json_in(const json_t *obj, struct lf_diag *diag);
 
+/* A number without a fraction is accepted as an integer: 8.0, 1e3. */
 int lf_json_int(struct lf_json_in *in, const char *key, int otherwise, int lo, int hi);
 int64_t lf_json_int64(struct lf_json_in *in, const char *key, int64_t otherwise, int64_t lo,
                       int64_t hi);

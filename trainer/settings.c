@@ -352,15 +352,16 @@ static enum lf_err read_pattern(char **at, const struct lf_setting *t, const jso
 static enum lf_err read_layers(char **at, const struct lf_setting *t, const json_t *v,
                                struct lf_diag *diag)
 {
-    bool ok = json_is_array(v) && json_array_size(v) > 0;
+    int64_t n = -1;
+    json_auto_t *layers = json_array();
     for (size_t i = 0; i < json_array_size(v); i++)
-        ok = ok && json_is_integer(json_array_get(v, i)) &&
-             json_integer_value(json_array_get(v, i)) >= 0;
-    if (!ok)
+        if (lf_json_whole(json_array_get(v, i), &n) && n >= 0)
+            json_array_append_new(layers, json_integer(n));
+    if (json_array_size(v) == 0 || json_array_size(layers) < json_array_size(v))
         return lf_fail(diag, LF_E_INVALID, "\"%s\" must be a list of layers' numbers: [0, 1]",
                        t->key);
     free(*at);
-    *at = json_dumps(v, JSON_COMPACT);
+    *at = json_dumps(layers, JSON_COMPACT);
     return *at ? LF_OK : lf_no_memory(diag, "the settings");
 }
 
@@ -409,7 +410,7 @@ static void read_setting(struct lf_train_settings *s, const struct lf_setting *t
         break;
     case LF_SETTING_NAME:
     case LF_SETTING_TEXT:
-        if (at == s->from && json_is_integer(json_object_get(in->obj, t->key))) {
+        if (at == s->from && json_is_number(json_object_get(in->obj, t->key))) {
             snprintf(at, LF_NAME_MAX + 1, "%lld", lf_json_int64(in, t->key, 0, 1, INT32_MAX) + 0LL);
             break;
         }

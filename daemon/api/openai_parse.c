@@ -51,7 +51,7 @@ static void parse_logprobs(struct lf_openai *o, struct lf_json_in *in)
     } else {
         const json_t *v = json_object_get(in->obj, "logprobs");
         n = json_is_false(v) ? 0 : lf_json_int(in, "logprobs", 0, 0, LF_TOP_LOGPROBS_MAX);
-        o->logprobs = json_is_integer(v);
+        o->logprobs = json_is_number(v);
     }
     lf_request_list(&o->request, n);
     o->request.score_prompt = o->logprobs && o->echo;

@@ -35,7 +35,7 @@ enum lf_err lf_request_sampling(struct lf_request *a, const json_t *body, struct
     if (!body)
         rc = lf_http_query_int(q, "seed", INT64_MIN, INT64_MAX, &a->seed, diag);
     const json_t *seed = json_object_get(body, "seed");
-    if (a->seed == -1 && (!body || json_is_integer(seed)))
+    if (a->seed == -1 && (!body || json_is_number(seed)))
         a->seed = drawn; /* -1 is llama.cpp's and vLLM's word for any; 2^64 - 1 is a seed */
     for (const struct lf_sampling_param *p = lf_sampling_params; p->key && rc == LF_OK; p++) {
         if (p->at == AT(top_k)) {

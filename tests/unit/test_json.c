@@ -140,10 +140,38 @@ static void integers_of_any_size_are_kept_as_they_are_written(void **state)
         assert_int_equal(lf_json_parse(&j, bad[i], strlen(bad[i]), &diag), LF_E_INVALID);
 }
 
+static void a_number_without_a_fraction_is_an_integer(void **state)
+{
+    (void)state;
+    json_t *j =
+        parsed("{\"a\": 8.0, \"b\": 1e3, \"c\": -0.0, \"d\": 8.5, \"e\": 1e30, \"f\": 1.5e19, "
+               "\"g\": -1e19, \"h\": -9223372036854775808.0}");
+    struct lf_diag diag = {""};
+    struct lf_json_in in = lf_json_in(j, &diag);
+    assert_int_equal(lf_json_int(&in, "a", 0, 0, 9), 8);
+    assert_true(lf_json_int64(&in, "b", 0, 0, INT64_MAX) == 1000);
+    assert_int_equal(lf_json_int(&in, "c", 7, 0, 9), 0);
+    assert_true(lf_json_int64(&in, "h", 0, INT64_MIN, 0) == INT64_MIN);
+    assert_true(lf_json_bits(&in, "a", 0) == 8);
+    assert_true((uint64_t)lf_json_bits(&in, "f", 0) == 15000000000000000000u);
+    assert_int_equal(in.rc, LF_OK);
+    assert_int_equal(lf_json_int(&in, "d", 7, 0, 9), 7);
+    assert_string_equal(diag.text, "\"d\" must be an integer, not a number");
+    in = lf_json_in(j, &diag);
+    assert_int_equal(lf_json_int(&in, "e", 7, 0, 9), 7);
+    assert_string_equal(diag.text, "\"e\" is 1e+30; it must be between 0 and 9");
+    in = lf_json_in(j, &diag);
+    assert_true(lf_json_bits(&in, "g", 7) == 7);
+    assert_string_equal(diag.text,
+                        "\"g\" is -1e+19; it must be between 0 and 18446744073709551615");
+    json_decref(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_of_any_size_are_kept_as_they_are_written),
+        cmocka_unit_test(a_number_without_a_fraction_is_an_integer),
         cmocka_unit_test(members_are_read_and_missing_ones_are_as_said),
         cmocka_unit_test(the_first_failure_sticks),
         cmocka_unit_test(each_getter_names_what_is_wrong),

@@ -195,6 +195,22 @@ static void refuses_what_its_loss_does_not_have(void **state)
     refuse_each(cases, sizeof cases / sizeof *cases);
 }
 
+static void a_whole_number_is_an_integer_however_it_is_written(void **state)
+{
+    (void)state;
+    struct lf_train_settings s;
+    assert_int_equal(parse(&s,
+                           "{\"rank\": 8.0, \"steps\": 1e2, \"seed\": 7.0, "
+                           "\"rank_pattern\": {\"q_proj\": 4.0}, \"layers_to_transform\": [1.0]}",
+                           NULL),
+                     LF_OK);
+    assert_int_equal(s.rank, 8);
+    assert_int_equal(s.steps, 100);
+    assert_int_equal(s.seed, 7);
+    assert_string_equal(s.layers_to_transform, "[1]");
+    lf_train_settings_free(&s);
+}
+
 static void what_is_printed_parses_to_the_same(void **state)
 {
     (void)state;
@@ -361,6 +377,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_values_and_says_which),
         cmocka_unit_test(refuses_bad_patterns),
         cmocka_unit_test(refuses_what_its_loss_does_not_have),
+        cmocka_unit_test(a_whole_number_is_an_integer_however_it_is_written),
         cmocka_unit_test(what_is_printed_parses_to_the_same),
         cmocka_unit_test(what_decides_the_numbers_is_printed_as_ever),
         cmocka_unit_test(a_younger_setting_stands_there_only_where_it_is_set),
