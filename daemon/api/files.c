@@ -311,8 +311,7 @@ static enum lf_err upload_begin(struct lf_http *q, int64_t bytes, struct lf_diag
     q->sinking = u;
     rc = lf_registry_upload_begin(q->daemon->registry, q->param[0], &ref, u, diag);
     u->waits = lf_http_query_flag(q, "quiet");
-    u->fits = fits;
-    u->fits_arg = q;
+    u->only = (struct lf_condition){fits, q};
     lf_jobs_touched(q->daemon->jobs, q->param[0]);
     if (rc == LF_OK && bytes > 0 && (uint64_t)bytes > u->bytes_max) {
         rc = lf_fail(diag, LF_E_TOO_BIG, "%s may have %llu bytes", q->param[1],
@@ -426,13 +425,10 @@ enum lf_err lf_api_file_remove(struct lf_http *q, struct lf_diag *diag)
     struct lf_file_ref ref;
     if (file_of(q, &ref, diag) != LF_OK)
         return LF_E_NOT_FOUND;
-    char entry[LF_TRASH_ENTRY], path[LF_PATH_MAX], tag[LF_FILE_TAG];
-    bool there = lf_registry_path(q->daemon->registry, q->param[0], &ref, path, NULL) == LF_OK &&
-                 lf_file_tag_at(tag, path, NULL) == LF_OK;
-    if (!fits(q, there ? tag : NULL))
-        return lf_fail(diag, LF_E_FAILED, "the file is another one by now");
-    enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, entry, diag);
-    if (rc != LF_E_NOT_FOUND)
+    char entry[LF_TRASH_ENTRY];
+    const struct lf_condition only = {fits, q};
+    enum lf_err rc = lf_registry_delete(q->daemon->registry, q->param[0], &ref, only, entry, diag);
+    if (rc != LF_E_NOT_FOUND && !q->unmatched)
         lf_registry_asked(q->daemon->registry, q->param[0], q->param[1],
                           rc == LF_OK ? NULL : diag->text);
     if (rc == LF_OK)

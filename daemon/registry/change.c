@@ -382,13 +382,14 @@ static enum lf_err remove_version(struct lf_registry *r, const struct lf_adapter
 }
 
 static enum lf_err delete_file(struct lf_registry *r, const char *name,
-                               const struct lf_file_ref *ref, char entry[LF_TRASH_ENTRY],
-                               struct lf_diag *diag)
+                               const struct lf_file_ref *ref, struct lf_condition only,
+                               char entry[LF_TRASH_ENTRY], struct lf_diag *diag)
 {
     char path[LF_PATH_MAX];
     struct lf_adapter_view v;
     lf_lock_auto held = lf_lock(&r->edit);
     enum lf_err rc = lf_registry_view(r, name, &v, diag);
+    rc = rc ?: lf_registry_fits(r, name, ref, only, diag);
     if (rc == LF_OK && ref->kind == LF_FILE_VERSION) {
         rc = remove_version(r, &v, ref->version, entry, diag);
     } else if (rc == LF_OK && (ref->kind >= LF_FILE_PLAIN_N || !lf_file_ref_writable(ref))) {
@@ -407,11 +408,11 @@ static enum lf_err delete_file(struct lf_registry *r, const char *name,
 }
 
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
-                               const struct lf_file_ref *ref, char entry[LF_TRASH_ENTRY],
-                               struct lf_diag *diag)
+                               const struct lf_file_ref *ref, struct lf_condition only,
+                               char entry[LF_TRASH_ENTRY], struct lf_diag *diag)
 {
     entry[0] = '\0';
-    enum lf_err rc = delete_file(r, name, ref, entry, diag);
+    enum lf_err rc = delete_file(r, name, ref, only, entry, diag);
     if (entry[0] && lf_registry_disk_is_short(r))
         lf_registry_trash_expire(r, 0);
     return rc;

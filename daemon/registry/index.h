@@ -118,6 +118,9 @@ struct lf_file_stat lf_file_stat_of(const char *path);
 /* With the locks of their own. The id behind a name, or LF_E_NOT_FOUND. */
 enum lf_err lf_registry_id(struct lf_registry *r, const char *name, uint64_t *id,
                            struct lf_diag *diag) LF_MUST_CHECK;
+/* With the edit lock held: LF_E_FAILED where what is there does not fit. */
+enum lf_err lf_registry_fits(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
+                             struct lf_condition only, struct lf_diag *diag) LF_MUST_CHECK;
 /* Of weights without a note: writes down the base that adapter_config.json names, where that may be
  * another than this one. */
 enum lf_err lf_registry_named_write(const char *dir, const struct lf_origin *o,

@@ -207,12 +207,19 @@ enum lf_err lf_registry_file_open(struct lf_registry *r, const char *name,
                                   int *fd, struct lf_diag *diag) LF_MUST_CHECK;
 /* What nobody has read in pieces, or sent in parts, for a while is not kept any more. */
 void lf_registry_expire(struct lf_registry *r);
+/* Whether what is there may be replaced or removed, by its tag (lf_file_tag; NULL: nothing is
+ * there). Asked when it is about to be, so that nobody else is quicker; fits NULL: it may. */
+struct lf_condition {
+    bool (*fits)(void *arg, const char *tag);
+    void *arg;
+};
 /* Removes a file that lf_file_ref_writable, or a version that is not current (LF_E_BUSY), which
- * goes into the trash: entry is what it is there, or "". */
+ * goes into the trash: entry is what it is there, or "". LF_E_FAILED: what is there does not fit.
+ */
 #define LF_TRASH_ENTRY 128 /* bytes: a time, a name, two numbers */
 enum lf_err lf_registry_delete(struct lf_registry *r, const char *name,
-                               const struct lf_file_ref *ref, char entry[LF_TRASH_ENTRY],
-                               struct lf_diag *diag) LF_MUST_CHECK;
+                               const struct lf_file_ref *ref, struct lf_condition only,
+                               char entry[LF_TRASH_ENTRY], struct lf_diag *diag) LF_MUST_CHECK;
 
 /* A file on its way in: bytes go to DATA/incoming, and replace the old file in one step when they
  * are all there and good. */
@@ -221,11 +228,8 @@ struct lf_upload {
     char path[LF_PATH_MAX];
     uint64_t bytes, bytes_max;
     struct lf_file_ref ref;
-    bool waits; /* rows that lack nothing but a template are taken: it may come */
-    /* Whether what is there may be replaced, by its tag (lf_file_tag; NULL: nothing is there).
-     * Asked when it is about to be, so that nobody else replaces it in between; NULL: it may. */
-    bool (*fits)(void *arg, const char *tag);
-    void *fits_arg;
+    bool waits;               /* rows that lack nothing but a template are taken: it may come */
+    struct lf_condition only; /* what it may replace */
 };
 /* One that is no adapter's: lf_upload_place takes it in. */
 enum lf_err lf_upload_open(struct lf_registry *r, uint64_t bytes_max, struct lf_upload *out,

@@ -172,19 +172,6 @@ static bool is_refusal(enum lf_err rc)
            rc == LF_E_DAMAGED || rc == LF_E_TOO_BIG;
 }
 
-static enum lf_err check_fits(struct lf_registry *r, const char *name, const struct lf_upload *u,
-                              struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX], tag[LF_FILE_TAG];
-    if (!u->fits)
-        return LF_OK;
-    bool there = lf_registry_path(r, name, &u->ref, path, NULL) == LF_OK &&
-                 lf_file_tag_at(tag, path, NULL) == LF_OK;
-    return u->fits(u->fits_arg, there ? tag : NULL)
-               ? LF_OK
-               : lf_fail(diag, LF_E_FAILED, "the file is another one by now");
-}
-
 /* What was checked, under the edit lock. */
 static enum lf_err put_in_place(struct lf_registry *r, uint64_t id, struct lf_upload *u,
                                 int32_t *imported, struct lf_diag *diag)
@@ -217,7 +204,8 @@ enum lf_err lf_registry_upload_commit(struct lf_registry *r, const char *name, s
         rc = LF_OK; /* lf_registry_whole says so, should none come */
     if (rc == LF_OK) {
         pthread_mutex_lock(&r->edit);
-        rc = check_fits(r, name, u, &why) ?: put_in_place(r, id, u, imported, &why);
+        rc = lf_registry_fits(r, name, &u->ref, u->only, &why)
+                 ?: put_in_place(r, id, u, imported, &why);
         pthread_mutex_unlock(&r->edit);
     }
     lf_upload_abort(u);

@@ -129,6 +129,19 @@ enum lf_err lf_registry_path(struct lf_registry *r, const char *name, const stru
     return lf_registry_pathf(r, out, diag, "adapters/%llu/versions/%d/%s", id, n, file);
 }
 
+enum lf_err lf_registry_fits(struct lf_registry *r, const char *name, const struct lf_file_ref *ref,
+                             struct lf_condition only, struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX], tag[LF_FILE_TAG];
+    if (!only.fits)
+        return LF_OK;
+    bool there = lf_registry_path(r, name, ref, path, NULL) == LF_OK &&
+                 lf_file_tag_at(tag, path, NULL) == LF_OK;
+    return only.fits(only.arg, there ? tag : NULL)
+               ? LF_OK
+               : lf_fail(diag, LF_E_FAILED, "the file is another one by now");
+}
+
 /* Of the files that are replaced by others of their name. */
 static bool is_pinned(const struct lf_file_ref *ref)
 {

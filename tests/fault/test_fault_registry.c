@@ -52,7 +52,7 @@ static enum lf_err delete_version(struct data *d, struct lf_diag *diag)
 {
     char entry[LF_TRASH_ENTRY];
     return lf_registry_delete(d->rig.registry, "a", &(struct lf_file_ref){LF_FILE_VERSION, 1},
-                              entry, diag);
+                              (struct lf_condition){0}, entry, diag);
 }
 
 static void a_version_is_removed_or_not(void **state)
@@ -65,7 +65,7 @@ static enum lf_err delete_rows(struct data *d, struct lf_diag *diag)
 {
     char entry[LF_TRASH_ENTRY];
     return lf_registry_delete(d->rig.registry, "a", &(struct lf_file_ref){LF_FILE_DATASET, 0},
-                              entry, diag);
+                              (struct lf_condition){0}, entry, diag);
 }
 
 static void a_file_is_removed_or_not(void **state)

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 static int setup(void **state)
@@ -216,6 +217,60 @@ static void a_bad_file_is_refused_and_named_and_the_old_one_stays(void **state)
     assert_int_equal(rig_put_text(r, "b", "prompt", "x", &diag), LF_E_NOT_FOUND);
 }
 
+struct asked {
+    struct rig *r;
+    pthread_t other;
+    bool fits, waits; /* waits: whoever else would change something then */
+    char tag[LF_FILE_TAG];
+};
+
+static void *make_other(void *arg)
+{
+    struct asked *a = arg;
+    (void)!lf_registry_create(a->r->registry, "b", NULL, &(struct lf_diag){""});
+    return NULL;
+}
+
+static bool ask(void *arg, const char *tag)
+{
+    struct asked *a = arg;
+    struct timespec soon;
+    snprintf(a->tag, sizeof a->tag, "%s", tag ? tag : "");
+    pthread_create(&a->other, NULL, make_other, a);
+    clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec += soon.tv_nsec / 950000000;
+    soon.tv_nsec = (soon.tv_nsec + 50000000) % 1000000000;
+    a->waits = pthread_timedjoin_np(a->other, NULL, &soon) == ETIMEDOUT;
+    return a->fits;
+}
+
+static void a_file_is_removed_under_a_condition_that_holds_until_it_is_gone(void **state)
+{
+    struct rig *r = *state;
+    struct lf_diag diag = {""};
+    char entry[LF_TRASH_ENTRY], tag[LF_FILE_TAG], path[LF_PATH_MAX];
+    const struct lf_file_ref ref = {LF_FILE_PROMPT, 0};
+    struct asked a = {.r = r};
+    const struct lf_condition only = {ask, &a};
+    make(r, "a");
+    must(rig_put_text(r, "a", "prompt", "x", &diag), &diag);
+    snprintf(path, sizeof path, "%s/adapters/1/prompt", r->dir);
+    must(lf_file_tag_at(tag, path, &diag), &diag);
+    for (int i = 0; i < 2; i++) {
+        a.fits = i > 0;
+        enum lf_err rc = lf_registry_delete(r->registry, "a", &ref, only, entry, &diag);
+        assert_int_equal(rc, i > 0 ? LF_OK : LF_E_FAILED);
+        assert_int_equal(lf_file_exists(path), i == 0);
+        assert_string_equal(a.tag, tag);
+        assert_true(a.waits);
+        pthread_join(a.other, NULL);
+    }
+    assert_int_equal(lf_registry_delete(r->registry, "a", &ref, only, entry, &diag),
+                     LF_E_NOT_FOUND);
+    assert_string_equal(a.tag, "");
+    pthread_join(a.other, NULL);
+}
+
 static void the_template_file_takes_the_place_of_the_settings_one(void **state)
 {
     struct rig *r = *state;
@@ -280,7 +335,7 @@ static enum lf_err remove_version(struct rig *r, const char *name, int32_t n,
 {
     struct lf_diag diag = {""};
     const struct lf_file_ref ref = {LF_FILE_VERSION, n};
-    return lf_registry_delete(r->registry, name, &ref, entry, &diag);
+    return lf_registry_delete(r->registry, name, &ref, (struct lf_condition){0}, entry, &diag);
 }
 
 static void two_files_make_a_version_and_versions_can_be_chosen(void **state)
@@ -762,6 +817,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_removed_adapter_comes_back_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_file_is_refused_and_named_and_the_old_one_stays,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_file_is_removed_under_a_condition_that_holds_until_it_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(the_template_file_takes_the_place_of_the_settings_one,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(rows_that_are_good_are_read_once, setup, teardown),
