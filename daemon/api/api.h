@@ -39,9 +39,9 @@ extern const struct lf_http_sink lf_api_upload; /* of lf_api_file_write */
 lf_http_fn lf_api_file_write, lf_api_file_remove;
 
 /* generate.c, openai.c, lorax.c */
-lf_http_fn lf_api_generate_text, lf_api_models, lf_api_model, lf_api_completions,
-    lf_api_chat_completions, lf_api_lorax_generate, lf_api_lorax_root, lf_api_lorax_generate_stream,
-    lf_api_lorax_info;
+lf_http_fn lf_api_generate_text, lf_api_models, lf_api_model, lf_api_model_remove,
+    lf_api_completions, lf_api_chat_completions, lf_api_lorax_generate, lf_api_lorax_root,
+    lf_api_lorax_generate_stream, lf_api_lorax_info;
 /* tokenize.c */
 lf_http_fn lf_api_tokenize, lf_api_detokenize, lf_api_version;
 /* load.c */

@@ -1,6 +1,7 @@
 /* OpenAI's routes. */
 #include "daemon/api/api.h"
 #include "daemon/api/openai.h"
+#include "daemon/jobs/jobs.h"
 #include "daemon/registry/registry.h"
 #include "daemon/state.h"
 #include "daemon/team.h"
@@ -99,5 +100,18 @@ enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag)
     rc = lf_registry_view(q->daemon->registry, s.name, &v, diag);
     if (rc == LF_OK)
         lf_http_reply_json(q, 200, model_json(s.name, v.record.created_ms, base->name));
+    return rc;
+}
+
+enum lf_err lf_api_model_remove(struct lf_http *q, struct lf_diag *diag)
+{
+    const char *name = q->param[0];
+    enum lf_err rc = lf_http_may(q, name, diag);
+    if (rc == LF_OK && lf_bases_find(&q->daemon->teams->bases, name))
+        rc = lf_fail(diag, LF_E_READ_ONLY, "%s is a base: adapters alone are removed", name);
+    rc = rc ?: lf_jobs_adapter_remove(q->daemon->jobs, name, diag);
+    if (rc == LF_OK)
+        lf_http_reply_json(
+            q, 200, json_pack("{s:s, s:s, s:b}", "id", name, "object", "model", "deleted", 1));
     return rc;
 }

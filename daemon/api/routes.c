@@ -14,6 +14,7 @@ const struct lf_route lf_routes[] = {
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/v1/rates", lf_api_rates},
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/v1/models", lf_api_models},
     {LF_HTTP_GET, LF_ROLE_GENERATE, "/v1/models/{name}", lf_api_model},
+    {LF_HTTP_DELETE, LF_ROLE_TRAIN, "/v1/models/{name}", lf_api_model_remove},
     {LF_HTTP_POST, LF_ROLE_GENERATE, "/v1/completions", lf_api_completions, LF_HTTP_BODY_MAX},
     {LF_HTTP_POST, LF_ROLE_GENERATE, "/v1/chat/completions", lf_api_chat_completions,
      LF_HTTP_BODY_MAX},

@@ -25,6 +25,7 @@ for path in /v1/tree /v1/adapters; do
 done
 answers_with 403 POST /v1/adapters -d '{"name": "theirs"}' -H "$(auth "$granted")"
 answers_with 403 POST /v1/adapters/mine-1/rename -d '{"to": "theirs"}' -H "$(auth "$granted")"
+answers_with 403 DELETE /v1/models/other -H "$(auth "$granted")"
 answers_with 201 POST /v1/adapters -d '{"name": "mine-2"}' -H "$(auth "$granted")"
 for body in '{"model": "other", "prompt": "x"}' '{"model": "", "prompt": "x"}'; do
     answers_with 403 POST /v1/completions -d "$body" -H "$(auth "$granted")"

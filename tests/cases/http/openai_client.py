@@ -106,3 +106,17 @@ refused(openai.BadRequestError, prompt=[99999999])
 refused(openai.BadRequestError, prompt=[[1], "x"])
 refused(openai.BadRequestError, stop=["x"] * 17)
 refused(openai.BadRequestError, logprobs=21)
+
+# A model is removed, for everybody, and comes back from the trash; a base stays.
+gone = client.models.delete("red")
+expect(gone.id == "red" and gone.deleted and gone.object == "model", f"delete: {gone}")
+refused(openai.NotFoundError, model="red")
+expect([m.id for m in client.models.list()] == ["chatty"], "it is listed no more")
+for name, kind in (("red", openai.NotFoundError), ("chatty", openai.PermissionDeniedError)):
+    try:
+        client.models.delete(name)
+    except kind:
+        continue
+    raise SystemExit(f"check failed: {name} was not refused with {kind.__name__}")
+client.post("/trash/red/restore", cast_to=object)
+expect(client.models.retrieve("red").id == "red", "it is back")
