@@ -46,8 +46,10 @@ struct lf_node {
     /* LOCAL and LOCAL_LINK: in their adapter's list, which holds them, while linked */
     LIST_ENTRY(lf_node) local;
     /* ADAPTER */
-    uint64_t told_ns; /* when the daemon was last told that a file of it is being written */
-    pid_t maker;      /* the process that made it; 0: not known */
+    uint64_t told_ns;   /* when the daemon was last told that a file of it is being written */
+    pid_t maker;        /* the process that made it; 0: not known */
+    pid_t lister;       /* the one that listed it last, */
+    uint64_t listed_ns; /* and when */
     LIST_HEAD(, lf_node) locals;
     LIST_HEAD(, lf_hidden) hidden;
     uint64_t hidden_until_ns;     /* when the removals among them are sent */

@@ -2,6 +2,7 @@
  * attributes, so that `ls -l` asks nothing more. */
 #include "fs/ops.h"
 
+#include "core/clock.h"
 #include "fs/attr.h"
 #include "fs/removal.h"
 
@@ -59,6 +60,10 @@ static void opendir_step(struct lf_op *op, enum lf_err rc)
         lf_handle_free(op->fs, h);
         lf_op_reply(op, rc);
         return;
+    }
+    if (op->node->kind == LF_KIND_ADAPTER) {
+        op->node->lister = lf_ops_process(op->req);
+        op->node->listed_ns = lf_clock_ns();
     }
     fi.fh = (uint64_t)(uintptr_t)h;
     if (fuse_reply_open(op->req, &fi) == -ENOENT)

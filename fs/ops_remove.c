@@ -46,7 +46,7 @@ static void rmdir_step(struct lf_op *op, enum lf_err rc)
     if (!lf_kind_is_dir(n->kind) || !lf_node_adapter(n))
         rc = LF_E_READ_ONLY; /* /base/<name> and the like; the kernel has seen to ENOTDIR */
     else
-        rc = lf_removal_check_empty(op->fs, n);
+        rc = lf_removal_check(op->fs, n, lf_ops_process(op->req));
     if (rc == LF_E_NOT_EMPTY && lf_kinds[n->kind].given &&
         lf_node_adapter(n)->maker == lf_ops_process(op->req))
         rc = LF_E_NOT_FOUND; /* mv, about to make it where it has just made the adapter */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define REMOVAL_GRACE_MS 1000
+#define LISTED_MS 5000 /* from the listing of all that goes to the version that is served */
 
 static void on_timer(void *arg)
 {
@@ -193,7 +194,30 @@ static enum lf_err check_adapter(struct lf_node *adapter, const struct lf_tree_a
     return LIST_EMPTY(&adapter->locals) ? LF_OK : LF_E_NOT_EMPTY;
 }
 
-enum lf_err lf_removal_check_empty(struct lf_fs *fs, struct lf_node *dir)
+/* Whether all of the adapter seems to go. */
+static bool goes_whole(const struct lf_node *adapter, pid_t process)
+{
+    const struct lf_hidden *h;
+    LIST_FOREACH(h, &adapter->hidden, link)
+    if (strncmp(h->rel, LF_FILE_VERSIONS_DIR, strlen(LF_FILE_VERSIONS_DIR)) != 0)
+        return true;
+    return process > 0 && process == adapter->lister &&
+           lf_clock_ns() - adapter->listed_ns < (uint64_t)LISTED_MS * LF_NS_PER_MS;
+}
+
+/* The names below it are there again. */
+static void undo_below(struct lf_fs *fs, struct lf_node *adapter, const char *rel)
+{
+    struct lf_hidden *h, *next;
+    size_t n = strlen(rel);
+    for (h = LIST_FIRST(&adapter->hidden); h; h = next) {
+        next = LIST_NEXT(h, link);
+        if (strncmp(h->rel, rel, n) == 0 && h->rel[n] == '/')
+            drop(fs, adapter, h);
+    }
+}
+
+enum lf_err lf_removal_check(struct lf_fs *fs, struct lf_node *dir, pid_t process)
 {
     struct lf_view v = lf_snapshot_view(&fs->snapshot);
     struct lf_place place;
@@ -204,6 +228,11 @@ enum lf_err lf_removal_check_empty(struct lf_fs *fs, struct lf_node *dir)
         return LF_E_NOT_FOUND;
     if (dir == adapter)
         return check_adapter(adapter, a);
+    if (place.kind == LF_KIND_VERSION && a->current > 0 && !goes_whole(adapter, process) &&
+        lf_space_number(place.rel + strlen(LF_FILE_VERSIONS_DIR)) == a->current) {
+        undo_below(fs, adapter, place.rel);
+        return LF_E_BUSY;
+    }
     struct emptiness e = {adapter, &place};
     return has_locals(adapter, dir) ? LF_E_NOT_EMPTY : lf_space_list(&v, &place, check_name, &e);
 }

@@ -11,7 +11,8 @@
  * A name that is created again is no longer hidden, and its removal is not sent.
  *
  * rmdir refuses (ENOTEMPTY) while the adapter has a data set, a trained version or local files that
- * were not removed before.
+ * were not removed before. It refuses the version that is served (EBUSY), which goes with its
+ * adapter alone: what goes as a whole has lost other names by then, or was just listed by who asks.
  */
 #ifndef LF_FS_REMOVAL_H
 #define LF_FS_REMOVAL_H
@@ -30,7 +31,7 @@ void lf_removal_undo(struct lf_fs *fs, struct lf_node *adapter, const struct lf_
 void lf_removal_forget(struct lf_fs *fs, struct lf_node *adapter);
 /* Sends what is due now, or everything (an unmount). */
 void lf_removal_run(struct lf_fs *fs, bool everything);
-/* LF_E_NOT_EMPTY where rmdir must refuse this directory. */
-enum lf_err lf_removal_check_empty(struct lf_fs *fs, struct lf_node *dir) LF_MUST_CHECK;
+/* LF_E_NOT_EMPTY or LF_E_BUSY where rmdir must refuse this directory to a process. */
+enum lf_err lf_removal_check(struct lf_fs *fs, struct lf_node *dir, pid_t process) LF_MUST_CHECK;
 
 #endif

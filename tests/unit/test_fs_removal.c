@@ -2,6 +2,8 @@
 /* Removals: hidden at once, sent late, or not at all. */
 #include "tests/unit/fs_rig.h"
 
+#include "core/clock.h"
+
 static struct lf_place place(enum lf_kind kind, const char *rel)
 {
     struct lf_place p = {.kind = kind, .owner = "ant"};
@@ -86,21 +88,45 @@ static void rmdir_asks_for_what_a_person_would_miss(void **state)
 {
     struct rig *r = *state;
     rig_know_tree(r);
-    assert_int_equal(lf_removal_check_empty(&r->fs, r->ant), LF_E_NOT_EMPTY);
+    assert_int_equal(lf_removal_check(&r->fs, r->ant, 0), LF_E_NOT_EMPTY);
     hide(r, LF_KIND_UPLOAD, "dataset.jsonl");
-    assert_int_equal(lf_removal_check_empty(&r->fs, r->ant), LF_E_NOT_EMPTY);
+    assert_int_equal(lf_removal_check(&r->fs, r->ant, 0), LF_E_NOT_EMPTY);
     hide(r, LF_KIND_VERSIONS, "versions");
-    assert_int_equal(lf_removal_check_empty(&r->fs, r->ant),
-                     LF_OK); /* prompt and log stay behind */
+    assert_int_equal(lf_removal_check(&r->fs, r->ant, 0), LF_OK); /* prompt and log stay behind */
     struct lf_node *n = lf_node_get(&r->fs.nodes, r->ant, "notes", LF_KIND_LOCAL);
     lf_node_add_local(n);
-    assert_int_equal(lf_removal_check_empty(&r->fs, r->ant), LF_E_NOT_EMPTY);
+    assert_int_equal(lf_removal_check(&r->fs, r->ant, 0), LF_E_NOT_EMPTY);
     lf_node_unlink(&r->fs.nodes, n);
     lf_removal_forget(&r->fs, r->ant);
     struct lf_node *bee = lf_node_get(&r->fs.nodes, r->models, "bee", LF_KIND_ADAPTER);
     lf_node_hold(bee);
-    assert_int_equal(lf_removal_check_empty(&r->fs, bee), LF_E_NOT_FOUND);
+    assert_int_equal(lf_removal_check(&r->fs, bee, 0), LF_E_NOT_FOUND);
     lf_node_release(&r->fs.nodes, bee);
+    lf_timer_clear(&r->fs.removal_timer);
+}
+
+static void the_version_that_is_served_goes_with_its_adapter_alone(void **state)
+{
+    struct rig *r = *state;
+    rig_know_tree(r);
+    struct lf_node *versions =
+        lf_node_hold(lf_node_get(&r->fs.nodes, r->ant, "versions", LF_KIND_VERSIONS));
+    struct lf_node *one = lf_node_hold(lf_node_get(&r->fs.nodes, versions, "1", LF_KIND_VERSION));
+    hide(r, LF_KIND_REMOTE, "versions/1/log");
+    hide(r, LF_KIND_REMOTE, "versions/12");
+    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_E_BUSY);
+    assert_false(hidden(r, "versions/1/log"));
+    assert_true(hidden(r, "versions/12"));
+    r->ant->lister = 77; /* long ago */
+    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_E_BUSY);
+    r->ant->listed_ns = lf_clock_ns();
+    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_OK);
+    assert_int_equal(lf_removal_check(&r->fs, one, 78), LF_E_BUSY);
+    hide(r, LF_KIND_REMOTE, "adapter/adapter_config.json");
+    assert_int_equal(lf_removal_check(&r->fs, one, 78), LF_OK);
+    lf_node_release(&r->fs.nodes, one);
+    lf_node_release(&r->fs.nodes, versions);
+    lf_removal_forget(&r->fs, r->ant);
     lf_timer_clear(&r->fs.removal_timer);
 }
 
@@ -114,6 +140,7 @@ int main(void)
         TEST(a_name_that_is_made_again_is_not_removed),
         TEST(an_adapter_that_goes_takes_its_removals_along),
         TEST(rmdir_asks_for_what_a_person_would_miss),
+        TEST(the_version_that_is_served_goes_with_its_adapter_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,16 @@ rm -r "$MODEL/task/versions/1"
 sleep 1.5
 [ "$(versions_of task)" = 2 ]
 
+
+# The one that is served cannot, alone; nothing of it is lost.
+for what in versions/2 versions; do
+    refuses rm -r "$MODEL/task/$what"
+    refused_with 'Device or resource busy'
+    cmp "$MODEL/task/versions/2/adapter_model.safetensors" \
+        "$MODEL/task/adapter/adapter_model.safetensors"
+done
+wait_until 5 test -L "$MODEL/task/versions/current" || fail "nothing is served"
+
 refuses rmdir "$MODEL/task"
 refused_with 'not empty'
 echo x >"$MODEL/task/.swp"
@@ -46,3 +56,14 @@ rows 3 red >"$MODEL/again/dataset.jsonl"
 wait_status again '^ready v1$'
 find "$MODEL/again" -delete
 [ ! -e "$MODEL/again" ]
+# As rsync --delete goes about it, from the last name to the first.
+make_adapter last
+rows 3 red >"$MODEL/last/dataset.jsonl"
+wait_status last '^ready v1$'
+"${PYTHON:-python3}" -c 'import os, sys
+def remove(path):
+    for e in sorted(os.scandir(path), key=lambda e: e.name, reverse=True):
+        remove(e.path) if e.is_dir(follow_symlinks=False) else os.unlink(e.path)
+    os.rmdir(path)
+remove(sys.argv[1])' "$MODEL/last"
+[ ! -e "$MODEL/last" ]
