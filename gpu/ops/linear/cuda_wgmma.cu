@@ -24,8 +24,8 @@
 #include "gpu/ops/glu/curve.cuh"
 #include "gpu/ops/linear/beside.cuh"
 
-#define BESIDE_MIN 17            /* tokens from which u is made beside (16: 4% slower); */
-#define BESIDE_MAX 64            /* up to which */
+#define BESIDE_MIN 9             /* tokens from which u is made beside, */
+#define BESIDE_MAX 64            /* up to which (128: 8% slower) */
 #define SUPPLY_WARPS 4           /* two work: registers are moved by the warpgroup */
 #define RUN_BYTES (Q4_RUN * 512) /* codes of a panel */
 
@@ -783,7 +783,7 @@ static int cut_beside(struct wgmma_args *a, int units, int most, int N)
     const struct q4_call *c = &a->c;
     const struct q4_lora *l = &c->lora;
     const int of_run = N <= 32 ? 1650 : N <= 64 ? 1900 : 2700; /* ns */
-    const int rate = 75; /* bytes a ns that a multiprocessor reads */
+    const int rate = 35; /* bytes a ns that a multiprocessor reads */
     int rows = l->n_segs < c->T ? l->n_segs : c->T, best = 0;
     double bytes = (double)rows * c->group.n * l->rank_max * c->group.K * sizeof(bf16), least = 0;
     for (int blocks = units - 2; blocks >= units / 2; blocks--) {
@@ -798,10 +798,9 @@ static int cut_beside(struct wgmma_args *a, int units, int most, int N)
         }
     }
     int blocks = cut(a, best < most ? best : most);
-    a->beside.parts = lf_div_up(l->rank_max, BESIDE_RANKS);
-    a->beside.units = beside_tiles(c->T, l->n_segs) * c->group.n * a->beside.parts;
+    int ranks = beside_tiles(c->T, l->n_segs) * c->group.n * l->rank_max;
     a->beside.first = blocks;
-    a->beside.blocks = lf_div_up(a->beside.units, BESIDE_PAIRS);
+    a->beside.blocks = lf_div_up(ranks, BESIDE_WARPS);
     if (a->beside.blocks > units - blocks)
         a->beside.blocks = units - blocks;
     return blocks + a->beside.blocks;
@@ -810,7 +809,7 @@ static int cut_beside(struct wgmma_args *a, int units, int most, int N)
 template <int N, bool nested, bool glu, bool beside>
 static void launch(struct lf_stream *s, const struct q4_call *c)
 {
-    static_assert(!beside || shape<N>::threads == BESIDE_PAIRS * 64, "a block is pairs of warps");
+    static_assert(!beside || shape<N>::threads == BESIDE_THREADS, "a block of u is as large");
     struct lf_cuda_stream *cs = lf_cuda_of(s);
     CUtensorMap x;
     struct wgmma_args a = {};
@@ -844,11 +843,8 @@ template <int N, bool nested> static void launch_for(struct lf_stream *s, const 
 bool lf_cuda_q4_makes_u(const struct lf_stream *s, const struct q4_call *c,
                         const struct lf_lora_args *lora)
 {
-    const struct lf_ragged *b = lora->batch;
-    int units = beside_tiles(c->T, b->n_segs) * c->group.n * lf_div_up(b->rank_max, BESIDE_RANKS);
-    return c->nested && c->T >= BESIDE_MIN && c->T <= BESIDE_MAX && !lora_drops(b) &&
-           lora->x == c->x && lora->ldx == c->ldx && c->group.K >= 2 * BESIDE_K &&
-           units <= 2 * BESIDE_PAIRS * BESIDE_UNITS && lf_cuda_of(s)->dev->units > 8;
+    return c->nested && c->T >= BESIDE_MIN && c->T <= BESIDE_MAX && !lora_drops(lora->batch) &&
+           lora->x == c->x && lora->ldx == c->ldx && lf_cuda_of(s)->dev->units > 8;
 }
 
 /* Weights that are not doubly quantised are rare, so they get fewer kernels. */
