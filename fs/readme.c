@@ -13,7 +13,6 @@ static const char examples[] =
     "  cat model/mytask/result                     wait for it\n"
     "  echo 'Great film. Sentiment:' > model/mytask/prompt; cat model/mytask/generate\n"
     "  exec 3<>model/mytask/chat; echo 'Hello!' >&3; cat <&3; echo 'And then?' >&3; cat <&3\n"
-    "\n"
     "  ln -sfn 2 model/mytask/versions/current     serve version 2 again\n"
     "  mv model/mytask model/other                 rename\n"
     "  rm -r model/other                           remove (the daemon keeps it for 7 days)\n"

@@ -31,6 +31,7 @@ enum lf_file_kind {
     LF_FILE_SWEEP,
     LF_FILE_SWEEP_TABLE,
     LF_FILE_SWEEP_CURVES,
+    LF_FILE_CARD,
     LF_FILE_PLAIN_N,
     /* Of the version that is served, or of version n. */
     LF_FILE_ADAPTER_CONFIG = LF_FILE_PLAIN_N,

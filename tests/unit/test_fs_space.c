@@ -91,7 +91,7 @@ static void knows_every_name_of_the_tree(void **state)
         {"model/ant/generate", LF_KIND_GENERATE, 0},
         {"model/ant/adapter", LF_KIND_WEIGHTS, 0},
         {"model/ant/adapter/adapter_config.json", LF_KIND_UPLOAD, 11},
-        {"model/ant/adapter/README.md", LF_KIND_REMOTE, 2},
+        {"model/ant/adapter/README.md", LF_KIND_UPLOAD, 2},
         {"model/ant/versions/2", LF_KIND_VERSION, 0},
         {"model/ant/versions/2/adapter_config.json", LF_KIND_REMOTE, 11},
         {"model/ant/versions/current", LF_KIND_CURRENT, 1},
@@ -158,7 +158,6 @@ static void takes_temporaries_for_local_files_and_nothing_else(void **state)
     static const char *const others[] = {"a b",
                                          "train.jsonl",
                                          "notes",
-                                         "README.md",
                                          "sedimentary",
                                          "adapter_model.bin",
                                          "old.jsonl",
@@ -175,8 +174,7 @@ static void takes_temporaries_for_local_files_and_nothing_else(void **state)
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         assert_int_equal(lf_space_child(&p, &w->view, &adapter, others[i]), LF_E_NOT_FOUND);
-        if (strcmp(others[i], "README.md") != 0) /* is there */
-            assert_int_equal(lf_space_child(&p, &w->view, &weights, others[i]), LF_E_NOT_FOUND);
+        assert_int_equal(lf_space_child(&p, &w->view, &weights, others[i]), LF_E_NOT_FOUND);
     }
     assert_int_equal(lf_space_child(&p, &w->view, &adapter, longest), LF_E_NOT_FOUND);
     assert_int_equal(lf_space_child(&p, &w->view, &adapter, "adapter_config.json"), LF_OK);

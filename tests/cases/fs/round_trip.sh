@@ -29,6 +29,8 @@ for file in adapter_config.json adapter_model.safetensors config.json metrics.js
 done
 grep -q '"event":"done"' "$MODEL/from/versions/2/log"
 
+echo '# A card' >"$MODEL/from/adapter/README.md"
+
 # Out.
 out=$WORK/out
 mkdir "$out"
@@ -56,6 +58,7 @@ same() {
     cmp "$MODEL/$1/versions/1/adapter_model.safetensors" \
         "$out/cp/versions/1/adapter_model.safetensors"
     cmp "$MODEL/$1/versions/2/log" "$out/cp/versions/2/log"
+    [ "$(cat "$MODEL/$1/adapter/README.md")" = '# A card' ] || fail "$1 has no card"
     [ "$(versions_of "$1")" = '1 2' ] || fail "$1 has versions $(versions_of "$1")"
     wait_until 5 test -L "$MODEL/$1/versions/current" # a copy may have made a directory of it
     [ "$(readlink "$MODEL/$1/versions/current")" = 2 ]

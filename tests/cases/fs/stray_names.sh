@@ -12,7 +12,7 @@ refused_with 'Invalid argument'
 status_is task '^empty; refused train.jsonl: .*dataset.jsonl'
 grep -q '^train.jsonl: ' "$MODEL/task/error"
 
-for name in dataset.json datasets.jsonl configs.json notes 'a b' adapter/README.md \
+for name in dataset.json datasets.jsonl configs.json notes 'a b' adapter/README.txt \
     adapter/adapter_model.bin adapter_model.bin training_args.bin versions.txt dataset.jsonl.gz \
     dataset.jsonl.csv prompt.txt template.jinja config.json.txt eval.jsonl.parquet; do
     refuses cp "$WORK/train.jsonl" "$MODEL/task/$name"

@@ -37,6 +37,14 @@ need() {
     done
 }
 
+# need_module NAME...: skips where PYTHON lacks one.
+need_module() {
+    local module
+    for module; do
+        "${PYTHON:-python3}" -c "import $module" 2>/dev/null || skip "python has no $module"
+    done
+}
+
 # check NAME ARGS...: an assertion of checks.py.
 check() { "${PYTHON:-python3}" "$TEST_LIB/checks.py" "$@" || fail "check $*"; }
 

@@ -93,14 +93,6 @@ is_idle() {
 # py FILE ARGUMENT...: a helper of this folder, with URL in its environment.
 py() { URL=$URL "${PYTHON:-python3}" "$TEST_LIB/../http/$1" "${@:2}" || fail "$*"; }
 
-# need_module NAME...: skips where PYTHON lacks one.
-need_module() {
-    local module
-    for module; do
-        "${PYTHON:-python3}" -c "import $module" 2>/dev/null || skip "python has no $module"
-    done
-}
-
 # forget_score: of the one adapter, as if the daemon had ended before its version was scored.
 forget_score() {
     "${PYTHON:-python3}" -c 'import json, sys
