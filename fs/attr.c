@@ -17,11 +17,10 @@
 #define ALIAS_MS 3000 /* whoever has made a directory of versions/current goes on in it */
 #define FS_IO_BYTES (128 << 10)
 
-/* A node that is there whatever the daemon says: a local file, or one that is being written. */
+/* A node that is there whatever the daemon says: a local one, or a file that is being written. */
 static bool stands_alone(const struct lf_node *n)
 {
-    return n->kind == LF_KIND_LOCAL || n->kind == LF_KIND_LOCAL_LINK ||
-           (n->kind == LF_KIND_UPLOAD && lf_draft_bytes(n));
+    return lf_node_is_local(n) || (n->kind == LF_KIND_UPLOAD && lf_draft_bytes(n));
 }
 
 enum lf_err lf_attr_resolve(struct lf_node **out, struct lf_fs *fs, struct lf_node *dir,
@@ -91,7 +90,7 @@ enum lf_err lf_attr_stat(struct stat *out, double *timeout_s, struct lf_fs *fs, 
             mode = S_IFREG | n->draft->mode;
     } else if (n->kind == LF_KIND_LOCAL_LINK) {
         facts.bytes = strlen(n->target);
-    } else {
+    } else if (n->kind != LF_KIND_LOCAL_DIR) {
         rc = lf_space_facts(&facts, &v, &place);
     }
     if (rc != LF_OK && n->linked && !n->made)

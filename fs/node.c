@@ -38,11 +38,6 @@ static struct lf_bucket *bucket_of(const struct lf_nodes *t, uint64_t hash)
     return &t->buckets[(hash ^ hash >> 32) & (t->n_buckets - 1)];
 }
 
-static bool is_local(const struct lf_node *n)
-{
-    return n->kind == LF_KIND_LOCAL || n->kind == LF_KIND_LOCAL_LINK;
-}
-
 static struct lf_node *node_new(struct lf_nodes *t, const char *name, enum lf_kind kind)
 {
     struct lf_node *n = calloc(1, sizeof *n);
@@ -222,7 +217,7 @@ void lf_node_unlink(struct lf_nodes *t, struct lf_node *n)
     if (!n->linked)
         return;
     table_remove(t, n);
-    if (is_local(n)) {
+    if (lf_node_is_local(n)) {
         LIST_REMOVE(n, local);
         lf_node_release(t, n);
     }
@@ -254,7 +249,7 @@ enum lf_err lf_node_move(struct lf_nodes *t, struct lf_node *n, struct lf_node *
     n->name = copy;
     n->kind = kind;
     table_insert(t, n);
-    if (is_local(n))
+    if (lf_node_is_local(n))
         lf_node_add_local(n);
     lf_node_release(t, old_parent);
     lf_node_release(t, n);
@@ -271,7 +266,7 @@ void lf_node_place(const struct lf_node *n, struct lf_place *out)
     *out = (struct lf_place){.kind = n->kind};
     if (depth >= 2)
         snprintf(out->owner, sizeof out->owner, "%s", chain[depth - 2]->name);
-    if (is_local(n))
+    if (lf_node_is_local(n))
         return;
     size_t at = 0;
     for (int i = depth - 3; i >= 0; i--) {

@@ -43,7 +43,7 @@ struct lf_node {
     struct lf_draft *draft; /* NULL: the daemon's bytes are the file's */
     /* LOCAL_LINK */
     char *target;
-    /* LOCAL and LOCAL_LINK: in their adapter's list, which holds them, while linked */
+    /* What is LOCAL: in its adapter's list, which holds it, while linked */
     LIST_ENTRY(lf_node) local;
     /* ADAPTER */
     uint64_t told_ns;   /* when the daemon was last told that a file of it is being written */
@@ -56,6 +56,13 @@ struct lf_node {
     LIST_ENTRY(lf_node) removing; /* in the list of adapters with hidden names, while it has some */
     unsigned commits;             /* uploads and removals of this adapter under way */
 };
+
+/* LOCAL, LOCAL_LINK or LOCAL_DIR. */
+static inline bool lf_node_is_local(const struct lf_node *n)
+{
+    return n->kind == LF_KIND_LOCAL || n->kind == LF_KIND_LOCAL_LINK ||
+           n->kind == LF_KIND_LOCAL_DIR;
+}
 
 struct lf_nodes {
     LIST_HEAD(lf_bucket, lf_node) * buckets;
@@ -89,14 +96,14 @@ void lf_node_release(struct lf_nodes *t, struct lf_node *n); /* NULL is fine */
 void lf_node_looked_up(struct lf_node *n);
 void lf_node_forget(struct lf_nodes *t, struct lf_node *n, uint64_t lookups);
 
-/* A new local file or link joins the names of its directory (until lf_node_unlink). */
+/* A new local file, link or directory joins the names of its directory (until lf_node_unlink). */
 void lf_node_add_local(struct lf_node *n);
 /* The adapter directory is gone: unlinks it and its local files. */
 void lf_node_drop_adapter(struct lf_nodes *t, struct lf_node *adapter);
 
 /* The adapter directory that it is, or is below of; NULL outside model/<task>. */
 struct lf_node *lf_node_adapter(struct lf_node *n);
-/* Where it is now. LOCAL nodes have no rel. */
+/* Where it is now. What is LOCAL has no rel. */
 void lf_node_place(const struct lf_node *n, struct lf_place *out);
 /* st_ino of it, and of a name in a directory. */
 uint64_t lf_node_ino(const struct lf_node *n);

@@ -48,6 +48,14 @@ static enum lf_err make_dir(struct lf_op *op, const char *name, enum lf_kind kin
     return LF_OK;
 }
 
+static enum lf_err make_local_dir(struct lf_op *op, const char *name)
+{
+    struct lf_node *n = lf_node_get(&op->fs->nodes, op->node, name, LF_KIND_LOCAL_DIR);
+    if (n)
+        lf_node_add_local(n);
+    return n ? LF_OK : LF_E_NO_MEMORY;
+}
+
 /* adapter/ and versions/ are there already: whoever copies a directory makes them. */
 static void mkdir_given(struct lf_op *op, enum lf_err rc)
 {
@@ -57,8 +65,10 @@ static void mkdir_given(struct lf_op *op, enum lf_err rc)
     lf_node_place(op->node, &dir);
     if (rc != LF_OK) {
         lf_op_reply(op, rc);
-    } else if (!lf_node_adapter(op->node)) {
+    } else if (!lf_node_adapter(op->node) || dir.kind == LF_KIND_LOCAL_DIR) {
         lf_op_reply(op, LF_E_READ_ONLY);
+    } else if (lf_file_is_temporary_dir(name)) {
+        lf_ops_reply_entry(op, make_local_dir(op, name));
     } else if (lf_space_child(&place, &v, &dir, name) != LF_OK ||
                !(lf_kind_is_dir(place.kind) || place.kind == LF_KIND_CURRENT)) {
         lf_ops_refuse_name(op, name);

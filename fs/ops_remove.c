@@ -26,12 +26,12 @@ static void rmdir_done(struct lf_op *op, enum lf_err rc)
     lf_op_reply(op, rc);
 }
 
-/* Hides one place of an adapter; its node loses the name. */
-static enum lf_err hide(struct lf_fs *fs, struct lf_node *n)
+/* What is local goes; any other place of an adapter is hidden, and its node loses the name. */
+static enum lf_err remove_name(struct lf_fs *fs, struct lf_node *n)
 {
     struct lf_place place;
     lf_node_place(n, &place);
-    enum lf_err rc = lf_removal_add(fs, lf_node_adapter(n), &place);
+    enum lf_err rc = lf_node_is_local(n) ? LF_OK : lf_removal_add(fs, lf_node_adapter(n), &place);
     if (rc == LF_OK)
         lf_node_unlink(&fs->nodes, n);
     return rc;
@@ -54,8 +54,7 @@ static void rmdir_step(struct lf_op *op, enum lf_err rc)
         lf_op_request_adapter(op, "DELETE", n->name, "", NULL, NULL, 0, rmdir_done);
         return;
     }
-    rc = rc ?: hide(op->fs, n);
-    lf_op_reply(op, rc);
+    lf_op_reply(op, rc ?: remove_name(op->fs, n));
 }
 
 static void rmdir_settled(struct lf_op *op, enum lf_err rc)
@@ -80,12 +79,7 @@ static void unlink_step(struct lf_op *op, enum lf_err rc)
     if (!turn_to_child(op, rc))
         return;
     struct lf_node *n = op->node;
-    rc = LF_OK;
-    if (n->kind == LF_KIND_LOCAL || n->kind == LF_KIND_LOCAL_LINK)
-        lf_node_unlink(&op->fs->nodes, n);
-    else
-        rc = lf_node_adapter(n) ? hide(op->fs, n) : LF_E_READ_ONLY;
-    lf_op_reply(op, rc);
+    lf_op_reply(op, lf_node_adapter(n) ? remove_name(op->fs, n) : LF_E_READ_ONLY);
 }
 
 /* Replies: err. fs/removal.h says what becomes of it. */

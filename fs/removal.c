@@ -173,9 +173,9 @@ static enum lf_err check_name(void *arg, const char *name)
     return hidden_rel(e->adapter, rel) ? LF_OK : LF_E_NOT_EMPTY;
 }
 
-static bool has_locals(struct lf_node *adapter, struct lf_node *dir)
+static bool has_locals(const struct lf_node *adapter, const struct lf_node *dir)
 {
-    struct lf_node *n;
+    const struct lf_node *n;
     LIST_FOREACH(n, &adapter->locals, local)
     if (n->parent == dir)
         return true;
@@ -223,6 +223,8 @@ enum lf_err lf_removal_check(struct lf_fs *fs, struct lf_node *dir, pid_t proces
     struct lf_place place;
     struct lf_node *adapter = lf_node_adapter(dir);
     lf_node_place(dir, &place);
+    if (dir->kind == LF_KIND_LOCAL_DIR)
+        return has_locals(adapter, dir) ? LF_E_NOT_EMPTY : LF_OK;
     const struct lf_tree_adapter *a = lf_tree_adapter(v.tree, place.owner);
     if (!a)
         return LF_E_NOT_FOUND;

@@ -58,6 +58,7 @@ const struct lf_kind_row lf_kinds[] = {
     [LF_KIND_CTL] = {S_IFREG | 0644, .made = true, .given = true},
     [LF_KIND_LOCAL] = {S_IFREG | 0644, .draft = true},
     [LF_KIND_LOCAL_LINK] = {S_IFLNK | 0777},
+    [LF_KIND_LOCAL_DIR] = {S_IFDIR | 0755},
 };
 
 static bool is_one_of(const char *name, const char *const *names, size_t n)
@@ -261,6 +262,8 @@ enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
         return versions_child(out, parent->owner, name);
     case LF_KIND_VERSION:
         return version_child(out, v, parent, name);
+    case LF_KIND_LOCAL_DIR:
+        return place_set(out, LF_KIND_LOCAL, parent->owner, "", "");
     default:
         return LF_E_NOT_FOUND;
     }
@@ -323,6 +326,7 @@ static enum lf_err adapter_facts(struct lf_facts *out, const struct lf_view *v,
         return a->current > 0 ? LF_OK : LF_E_NOT_FOUND;
     case LF_KIND_LOCAL:
     case LF_KIND_LOCAL_LINK:
+    case LF_KIND_LOCAL_DIR:
         return LF_E_NOT_FOUND;
     case LF_KIND_CTL:
         return made_facts(out, lf_space_ctl);
@@ -480,6 +484,8 @@ enum lf_err lf_space_list(const struct lf_view *v, const struct lf_place *dir, l
         return list_files(a, "adapter", fn, arg);
     case LF_KIND_VERSION:
         return list_files(a, dir->rel, fn, arg);
+    case LF_KIND_LOCAL_DIR:
+        return LF_OK;
     default:
         return LF_E_NOT_FOUND;
     }

@@ -10,8 +10,9 @@
  *
  * The two files of adapter/ may be written into the adapter directory itself, too, so that a PEFT
  * directory can be copied as one. A temporary's name (.x, x~, dataset.jsonl.tmp...: how editors,
- * rsync and os.replace write) is LOCAL: a file that stays in the mount. Any other name cannot be.
- * Pure functions over a snapshot: no HTTP, no FUSE, no state.
+ * rsync and os.replace write) is LOCAL: a file that stays in the mount. So is any name in a
+ * directory of such a name (LOCAL_DIR). Any other name cannot be. Pure functions over a snapshot:
+ * no HTTP, no FUSE, no state.
  */
 #ifndef LF_FS_SPACE_H
 #define LF_FS_SPACE_H
@@ -39,16 +40,17 @@ enum lf_kind {
     LF_KIND_WEIGHTS,  /* adapter/ */
     LF_KIND_VERSIONS, /* versions/ */
     LF_KIND_VERSION,
-    LF_KIND_CURRENT,   /* versions/current, a symbolic link */
-    LF_KIND_UPLOAD,    /* bytes that a person writes and the daemon checks */
-    LF_KIND_REMOTE,    /* the daemon's bytes, which do not change: read by range */
-    LF_KIND_LOG,       /* the daemon's bytes, growing while they are read */
-    LF_KIND_TEXT,      /* made by the daemon at each open */
-    LF_KIND_PROGRESS,  /* a stream that ends with the job */
-    LF_KIND_GENERATE,  /* a conversation: prompt in, completion out */
-    LF_KIND_CTL,       /* commands, a line each */
-    LF_KIND_LOCAL,     /* a file of the mount alone */
-    LF_KIND_LOCAL_LINK /* a symbolic link of the mount alone: `ln -sfn` renames one onto current */
+    LF_KIND_CURRENT,    /* versions/current, a symbolic link */
+    LF_KIND_UPLOAD,     /* bytes that a person writes and the daemon checks */
+    LF_KIND_REMOTE,     /* the daemon's bytes, which do not change: read by range */
+    LF_KIND_LOG,        /* the daemon's bytes, growing while they are read */
+    LF_KIND_TEXT,       /* made by the daemon at each open */
+    LF_KIND_PROGRESS,   /* a stream that ends with the job */
+    LF_KIND_GENERATE,   /* a conversation: prompt in, completion out */
+    LF_KIND_CTL,        /* commands, a line each */
+    LF_KIND_LOCAL,      /* a file of the mount alone */
+    LF_KIND_LOCAL_LINK, /* a symbolic link of the mount alone: `ln -sfn` renames one onto current */
+    LF_KIND_LOCAL_DIR   /* a directory of the mount alone: `rsync --delay-updates` makes one */
 };
 
 /* A place in the tree. owner: the adapter, base or job; rel: the path below the adapter, or the
@@ -73,7 +75,7 @@ struct lf_facts {
 /* The place that `name` in `parent` would be, whether or not it is there. LF_E_NOT_FOUND: never. */
 enum lf_err lf_space_child(struct lf_place *out, const struct lf_view *v,
                            const struct lf_place *parent, const char *name) LF_MUST_CHECK;
-/* LF_E_NOT_FOUND: not there. LOCAL and LOCAL_LINK never are: the mount knows them, no daemon. */
+/* LF_E_NOT_FOUND: not there. What is LOCAL never is: the mount knows it, no daemon. */
 enum lf_err lf_space_facts(struct lf_facts *out, const struct lf_view *v,
                            const struct lf_place *p) LF_MUST_CHECK;
 /* Calls fn for every name in a directory, without "." and ".."; fn returns LF_OK to go on. */

@@ -141,6 +141,11 @@ bool lf_file_is_temporary(const char *name)
     return false;
 }
 
+bool lf_file_is_temporary_dir(const char *name)
+{
+    return name[0] == '.' && (strstr(name, "tmp") || strstr(name, "partial"));
+}
+
 static bool starts_with(const char *bytes, size_t n, const char *const *starts)
 {
     for (; *starts; starts++)

@@ -101,6 +101,9 @@ bool lf_file_is_always(const struct lf_file_row *f);
  * letters (busybox), tmp..., *.tmp, sedXXXXXX, XXXXXXXX (perl), gawk.XXXXXX, d2utmpXXXXXX, digits
  * (vim). */
 bool lf_file_is_temporary(const char *name);
+/* How rsync names the directories where files wait that it will rename: .~tmp~ (--delay-updates),
+ * .rsync-partial and .rsync-tmp. */
+bool lf_file_is_temporary_dir(const char *name);
 /* Whether n bytes from its start on are such as the daemon writes into this file: then they are a
  * copy, which tells nothing new. Of `generate` and `chat` nothing is: answers are kept
  * nowhere. */

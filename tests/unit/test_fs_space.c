@@ -176,6 +176,11 @@ static void takes_temporaries_for_local_files_and_nothing_else(void **state)
         assert_int_equal(lf_space_child(&p, &w->view, &adapter, others[i]), LF_E_NOT_FOUND);
         assert_int_equal(lf_space_child(&p, &w->view, &weights, others[i]), LF_E_NOT_FOUND);
     }
+    const struct lf_place waiting = {.kind = LF_KIND_LOCAL_DIR, .owner = "ant"};
+    assert_int_equal(lf_space_child(&p, &w->view, &waiting, "dataset.jsonl"), LF_OK);
+    assert_int_equal(p.kind, LF_KIND_LOCAL);
+    assert_true(lf_file_is_temporary_dir(".~tmp~") && lf_file_is_temporary_dir(".rsync-partial"));
+    assert_false(lf_file_is_temporary_dir(".git") || lf_file_is_temporary_dir("tmp"));
     assert_int_equal(lf_space_child(&p, &w->view, &adapter, longest), LF_E_NOT_FOUND);
     assert_int_equal(lf_space_child(&p, &w->view, &adapter, "adapter_config.json"), LF_OK);
     assert_int_equal(p.kind, LF_KIND_UPLOAD);

@@ -1,5 +1,5 @@
-"""save_pretrained.py BASE DIR...: an adapter of BASE, random, which peft saves into each of DIR; into
-the last one a second time, changed and with a line more in its card, and back from there."""
+"""save_pretrained.py BASE DIR...: an adapter of BASE, random, which peft saves into each of DIR;
+into the last one a second time, changed and with a line more in its card, and back from there."""
 import sys
 
 import torch

@@ -1,5 +1,5 @@
-# peft saves an adapter into adapter/, or the task's folder, with its model card: it is live, and read
-# back from there.
+# peft saves an adapter into adapter/, or the task's folder, with its model card: it is live, and
+# read back from there.
 . "$TEST_LIB/common.sh"
 need_module peft transformers
 start_daemon
