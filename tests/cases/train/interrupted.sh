@@ -41,20 +41,18 @@ cp "$WORK/rows" "$WORK/folder/dataset.jsonl"
 printf '{"rank": 2, "steps": 3}' >"$WORK/folder/config.json"
 cp "$WORK/rows" "$WORK/plain.jsonl"
 cp "$WORK/rows" "$WORK/folder/eval.jsonl"
-many() {
-    "$BIN/lorafs" train --base "$BASE" --device "$DEVICE" --threads 1 --set batch_size=2 \
-        --set max_length=64 --out "$WORK/many" --checkpoint-seconds 0 "$@" \
-        "$WORK/folder/" "$WORK/plain.jsonl"
-}
-many --set steps=4 2>"$WORK/err" &
-child=$!
+many=("$BIN/lorafs" train --base "$BASE" --device "$DEVICE" --threads 1 --set batch_size=2
+    --set max_length=64 --out "$WORK/many" --checkpoint-seconds 0 "$WORK/folder/"
+    "$WORK/plain.jsonl")
+"${many[@]}" --set steps=4 2>"$WORK/err" &
+child=$! # itself: of a function it would be the shell that waits for it
 checkpointed() { [ -e "$WORK/many/plain/checkpoint/checkpoint.safetensors" ]; }
 while kill -0 $child 2>/dev/null && ! checkpointed; do
     sleep 0.05
 done
 kill -KILL $child 2>/dev/null || true
 wait $child 2>/dev/null || true
-many --set steps=4 >"$WORK/said" 2>"$WORK/err"
+"${many[@]}" --set steps=4 >"$WORK/said" 2>"$WORK/err"
 [ "$(grep -c ': 4 steps over 12 rows, ' "$WORK/said")" = 2 ] || fail "$(cat "$WORK/said")"
 grep -q '^plain: resumed at step [1-3]' "$WORK/err" || fail "$(cat "$WORK/err")"
 grep -q '"state": "done"' "$WORK/many/plain/result.json"
@@ -62,10 +60,10 @@ grep -q '"r": 2,' "$WORK/many/folder/adapter/adapter_config.json"
 grep -q '"eval_loss"' "$WORK/many/folder/result.json"
 [ ! -e "$WORK/many/plain/checkpoint" ] || fail "a checkpoint of a finished run is left"
 cp "$WORK/many/plain/log.jsonl" "$WORK/log"
-many --set steps=4 >"$WORK/again" 2>"$WORK/err"
+"${many[@]}" --set steps=4 >"$WORK/again" 2>"$WORK/err"
 cmp <(sort "$WORK/said") <(sort "$WORK/again") || fail "the second run says something else"
 cmp "$WORK/log" "$WORK/many/plain/log.jsonl" || fail "what is done was trained again"
 echo '{"prompt": "no completion"}' >"$WORK/plain.jsonl"
-if many --set steps=2 --json >"$WORK/said" 2>"$WORK/err"; then fail "a bad file is no failure"; fi
+if "${many[@]}" --set steps=2 --json >"$WORK/said" 2>"$WORK/err"; then fail "a bad file is no failure"; fi
 grep -q '^plain: .*plain.jsonl: line 1' "$WORK/err" || fail "$(cat "$WORK/err")"
 grep '"adapter": "folder"' "$WORK/said" | grep -q '"steps": 2,'
