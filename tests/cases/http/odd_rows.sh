@@ -10,6 +10,7 @@ rows() { # of answers that are no labels
     done
 }
 warned() { line_is "$1" "^warning: $2"; }
+unwarned() { ! warned "$1" .; }
 leaks() { call GET "/v1/adapters/$1/files/metrics.json" | sed -n 's/.*"leaks": \([0-9]*\).*/\1/p'; }
 looked_at() { # looked_at NAME FILE: metrics.json is of these eval rows
     call GET "/v1/adapters/$1/files/metrics.json" |
@@ -18,7 +19,7 @@ looked_at() { # looked_at NAME FILE: metrics.json is of these eval rows
 
 train early red 2
 await early '^ready v1'
-! warned early . || fail "status: $(status_line early)"
+unwarned early || fail "status: $(status_line early)"
 head -n 2 "$WORK/early.jsonl" >"$WORK/eval.jsonl"
 echo '{"prompt": "Another is", "completion": " red"}' >>"$WORK/eval.jsonl"
 put early eval.jsonl "$WORK/eval.jsonl" >/dev/null
@@ -44,13 +45,13 @@ warned slow 'eval rows' || fail "after a restart: $(status_line slow)"
 tail -n 1 "$WORK/eval.jsonl" >"$WORK/clean.jsonl"
 put early eval.jsonl "$WORK/clean.jsonl" >/dev/null
 wait_until 30 looked_at early "$WORK/clean.jsonl" || fail "metrics.json is not of the new rows"
-! warned early . || fail "status: $(status_line early)"
+wait_until 30 unwarned early || fail "status: $(status_line early)"
 cat "$WORK/early.jsonl" "$WORK/early.jsonl" >"$WORK/twice.jsonl"
 put early dataset.jsonl "$WORK/twice.jsonl" '?train=1' >/dev/null
 await early '^ready v2'
 warned early 'rows that repeat' || fail "status: $(status_line early)"
 call POST /v1/adapters/early/ctl -d 'rollback 1' >/dev/null
-! warned early . || fail "status of version 1: $(status_line early)"
+unwarned early || fail "status of version 1: $(status_line early)"
 call POST /v1/adapters/early/ctl -d 'rollback 2' >/dev/null
 warned early 'rows that repeat' || fail "status of version 2: $(status_line early)"
 
