@@ -1,7 +1,7 @@
 /* What is done to an adapter as a whole: made, cloned, renamed, removed and brought back. */
 import {adapterPath, filePath, request, send} from "./api.js";
 import {h} from "./dom.js";
-import {fileJson, refresh, store} from "./store.js";
+import {change, fileJson, refresh, store} from "./store.js";
 import {attempt, dialog, field, nameInput, toast} from "./ui.js";
 
 const COPIED = ["config.json", "template", "prompt", "eval.jsonl", "dataset.jsonl"];
@@ -44,8 +44,7 @@ export function cloneAdapter(name) {
 export function renameAdapter(name, done) {
   dialog(`Rename ${name}`, [field("New name", nameInput(name))], "Rename",
          async ({name: to}) => {
-    await send("POST", adapterPath(name, "/rename"), {to});
-    await refresh();
+    await change(() => send("POST", adapterPath(name, "/rename"), {to}));
     done?.(to);
   });
 }
@@ -53,10 +52,11 @@ export function renameAdapter(name, done) {
 /* Into the trash, with a way back. */
 export async function removeAdapters(names) {
   const gone = [];
-  for (const name of names)
-    if (await attempt(() => send("DELETE", adapterPath(name)))) gone.push(name);
+  await change(async () => {
+    for (const name of names)
+      if (await attempt(() => send("DELETE", adapterPath(name)))) gone.push(name);
+  });
   if (!gone.length) return;
-  await refresh();
   toast(`${gone.length === 1 ? gone[0] : `${gone.length} adapters`} ${
     gone.length === 1 ? "is" : "are"} in the trash`,
   {action: {label: "Undo", run: async () => {

@@ -18,6 +18,7 @@ export const store = {
 };
 
 const watchers = new Set();
+let changing = 0, changed = 0; /* changes of names that are under way, and that were made */
 let generation = -1;
 let timer = 0;
 let asking = null;
@@ -86,6 +87,7 @@ async function askSeen() {
 }
 
 async function ask() {
+  const before = changed;
   try {
     await askHealth();
     const known = store.bases.length > 0;
@@ -101,7 +103,7 @@ async function ask() {
       store.health = {state: "bad", text: error.status ? error.message
                                                        : "The daemon does not answer"};
   }
-  tell();
+  if (!changing && before === changed) tell();
 }
 
 /* Asks at once, after something was changed; resolves when the answer is in. */
@@ -114,6 +116,19 @@ export async function refresh() {
   clearTimeout(timer);
   /* A listing that takes long is asked for less often. */
   timer = setTimeout(loop, Math.max(EVERY_MS, 10 * (Date.now() - began)));
+}
+
+/* Makes a change of names, and asks what there is then. What was asked for before is told to no
+ * view: it would ask for files of a name that is gone. */
+export async function change(fn) {
+  changing++;
+  try {
+    return await fn();
+  } finally {
+    changing--;
+    changed++;
+    await refresh();
+  }
 }
 
 function loop() {

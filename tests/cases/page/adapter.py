@@ -137,6 +137,32 @@ def answers(b):
     b.says("rollback", ".log")
 
 
+def rename_while_asked(b):
+    """A listing that was asked for before the rename, and says something new, comes after it."""
+    b.script("""
+const real = window.fetch, late = new Promise(ok => { window.letGo = ok; });
+window.fetch = async (path, options) => {
+  const response = await real(path, options);
+  if (path.endsWith("/rename")) window.renamed = true;
+  if (path.startsWith("/v1/tree") && response.status === 200 && !window.held) {
+    window.held = true;
+    await late;
+  }
+  return response;
+};
+real("/v1/adapters/red-2/files/config.json", {method: "PUT", body: "no JSON"});
+""")
+    b.wait("a listing", lambda: b.script("return window.held"))
+    assert any("422" in t for t in b.troubles())
+    b.click(".view-head button", "Actions of red-2")
+    b.click(".menu button", "Rename")
+    b.type("dialog input[name=name]", "renamed")
+    b.click("dialog button", "Rename")
+    b.wait("the rename", lambda: b.script("return window.renamed"))
+    b.script("window.letGo()")
+    b.wait("the new name", lambda: "renamed" in b.find("h1").text())
+
+
 def as_a_whole(b):
     b.click(".view-head button", "Actions of red")
     b.click(".menu button", "Clone")
@@ -144,11 +170,7 @@ def as_a_whole(b):
     b.click("dialog button", "Clone")
     b.wait("the clone", lambda: "red-2" in b.find("h1").text())
     trained(b, 1)
-    b.click(".view-head button", "Actions of red-2")
-    b.click(".menu button", "Rename")
-    b.type("dialog input[name=name]", "renamed")
-    b.click("dialog button", "Rename")
-    b.wait("the new name", lambda: "renamed" in b.find("h1").text())
+    rename_while_asked(b)
     b.click(".back")
     b.says("2 adapters")
     b.wait("a score", lambda: "0.750" in b.find(".vspace .vrow", "red").text())
