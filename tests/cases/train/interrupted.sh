@@ -64,6 +64,8 @@ cp "$WORK/many/plain/log.jsonl" "$WORK/log"
 cmp <(sort "$WORK/said") <(sort "$WORK/again") || fail "the second run says something else"
 cmp "$WORK/log" "$WORK/many/plain/log.jsonl" || fail "what is done was trained again"
 echo '{"prompt": "no completion"}' >"$WORK/plain.jsonl"
-if "${many[@]}" --set steps=2 --json >"$WORK/said" 2>"$WORK/err"; then fail "a bad file is no failure"; fi
+if "${many[@]}" --set steps=2 --json >"$WORK/said" 2>"$WORK/err"; then
+    fail "a bad file is no failure"
+fi
 grep -q '^plain: .*plain.jsonl: line 1' "$WORK/err" || fail "$(cat "$WORK/err")"
 grep '"adapter": "folder"' "$WORK/said" | grep -q '"steps": 2,'
