@@ -84,8 +84,11 @@ static void file_loaded(struct lf_op *op, enum lf_err rc)
 
 static void copy_sent(struct lf_op *op, enum lf_err rc)
 {
-    if (rc == LF_OK)
+    const struct renaming *r = renaming(op);
+    if (rc == LF_OK) {
+        lf_removal_undo(op->fs, lf_node_adapter(r->dir), &r->to);
         lf_node_unlink(&op->fs->nodes, op->node);
+    }
     lf_op_reply(op, rc);
 }
 

@@ -43,3 +43,11 @@ make_adapter other
 cp "$dir/dataset.jsonl" "$dir/.copy"
 mv "$dir/.copy" "$MODEL/other/dataset.jsonl"
 wait_status other '^ready v1$'
+
+# A copy of what the daemon makes, where that name was removed just now: it is there again.
+for name in status log; do
+    cat "$MODEL/other/$name" >"$MODEL/other/.copy"
+    rm "$MODEL/other/$name"
+    mv "$MODEL/other/.copy" "$MODEL/other/$name"
+    [ -s "$MODEL/other/$name" ] || fail "there is no $name"
+done
