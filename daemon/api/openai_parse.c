@@ -118,8 +118,9 @@ void lf_openai_free(struct lf_openai *o)
 
 static bool all_integers(const json_t *list)
 {
+    int64_t id;
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (!json_is_integer(json_array_get(list, i)))
+        if (!lf_json_whole(json_array_get(list, i), &id))
             return false;
     return json_array_size(list) > 0;
 }
@@ -127,8 +128,8 @@ static bool all_integers(const json_t *list)
 enum lf_err lf_openai_id(struct lf_ids *ids, const json_t *number, const struct lf_model *m,
                          struct lf_diag *diag)
 {
-    json_int_t id = json_integer_value(number);
-    if (!json_is_integer(number) || id < 0 || id >= m->config.V)
+    int64_t id = -1;
+    if (!lf_json_whole(number, &id) || id < 0 || id >= m->config.V)
         return lf_fail(diag, LF_E_INVALID, "%lld is no token id: there are %d", (long long)id,
                        m->config.V);
     return lf_ids_push(ids, (int32_t)id) == LF_OK ? LF_OK : lf_no_memory(diag, "the ids");

@@ -87,6 +87,11 @@ parts = [{"role": "user", "content": [{"type": "text", "text": "Who are "},
 same = client.chat.completions.create(model="chatty", messages=parts, max_tokens=6, temperature=0)
 expect(same.choices[0].message.content == c.choices[0].message.content, "parts of a message")
 
+# A whole number is an integer however it is written: prompts of ids, too
+ids = [client.completions.create(model="", prompt=p, max_tokens=n, temperature=0, seed=n)
+       for p, n in (([5, 6, 7], 4), ([5.0, 6.0, 7.0], 4.0))]
+expect(ids[0].choices[0].text == ids[1].choices[0].text, "ids with a point")
+
 
 # Errors are the client's own kinds
 def refused(kind, **arguments):
