@@ -194,6 +194,12 @@ static enum lf_err check_adapter(struct lf_node *adapter, const struct lf_tree_a
     return LIST_EMPTY(&adapter->locals) ? LF_OK : LF_E_NOT_EMPTY;
 }
 
+static bool is_served(const struct lf_tree_adapter *a, const struct lf_place *p)
+{
+    return p->kind == LF_KIND_VERSION && a->current > 0 &&
+           lf_space_number(p->rel + strlen(LF_FILE_VERSIONS_DIR)) == a->current;
+}
+
 /* Whether all of the adapter seems to go. */
 static bool goes_whole(const struct lf_node *adapter, pid_t process)
 {
@@ -230,11 +236,12 @@ enum lf_err lf_removal_check(struct lf_fs *fs, struct lf_node *dir, pid_t proces
         return LF_E_NOT_FOUND;
     if (dir == adapter)
         return check_adapter(adapter, a);
-    if (place.kind == LF_KIND_VERSION && a->current > 0 && !goes_whole(adapter, process) &&
-        lf_space_number(place.rel + strlen(LF_FILE_VERSIONS_DIR)) == a->current) {
-        undo_below(fs, adapter, place.rel);
-        return LF_E_BUSY;
-    }
     struct emptiness e = {adapter, &place};
-    return has_locals(adapter, dir) ? LF_E_NOT_EMPTY : lf_space_list(&v, &place, check_name, &e);
+    enum lf_err rc =
+        has_locals(adapter, dir) ? LF_E_NOT_EMPTY : lf_space_list(&v, &place, check_name, &e);
+    if (rc == LF_OK && is_served(a, &place) && !goes_whole(adapter, process)) {
+        undo_below(fs, adapter, place.rel);
+        rc = LF_E_BUSY;
+    }
+    return rc;
 }

@@ -185,7 +185,7 @@ struct rig {
 #define RIG_TREE                                                                               \
     "{\"generation\": 7, \"bases\": [], \"adapters\": [{\"name\": \"ant\", \"changed_ms\": 7," \
     " \"current\": 1, \"versions\": [1], \"files\": {\"dataset.jsonl\": [100, 6],"             \
-    " \"prompt\": [5, 4], \"log\": [3, 4]}}]}"
+    " \"prompt\": [5, 4], \"log\": [3, 4], \"versions/1/log\": [3, 4]}}]}"
 
 static inline int rig_setup(void **state)
 {

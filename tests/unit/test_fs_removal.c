@@ -112,18 +112,29 @@ static void the_version_that_is_served_goes_with_its_adapter_alone(void **state)
     struct lf_node *versions =
         lf_node_hold(lf_node_get(&r->fs.nodes, r->ant, "versions", LF_KIND_VERSIONS));
     struct lf_node *one = lf_node_hold(lf_node_get(&r->fs.nodes, versions, "1", LF_KIND_VERSION));
-    hide(r, LF_KIND_REMOTE, "versions/1/log");
-    hide(r, LF_KIND_REMOTE, "versions/12");
-    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_E_BUSY);
-    assert_false(hidden(r, "versions/1/log"));
-    assert_true(hidden(r, "versions/12"));
-    r->ant->lister = 77; /* long ago */
-    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_E_BUSY);
-    r->ant->listed_ns = lf_clock_ns();
-    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_OK);
-    assert_int_equal(lf_removal_check(&r->fs, one, 78), LF_E_BUSY);
-    hide(r, LF_KIND_REMOTE, "adapter/adapter_config.json");
-    assert_int_equal(lf_removal_check(&r->fs, one, 78), LF_OK);
+    const struct {
+        pid_t lister, asks;
+        uint64_t listed_ns;
+        const char *hidden;
+        enum lf_err wanted;
+    } cases[] = {
+        {0, 77, 0, "versions/12", LF_E_BUSY},
+        {77, 77, 0, "versions/12", LF_E_BUSY}, /* long ago */
+        {77, 78, lf_clock_ns(), "versions/12", LF_E_BUSY},
+        {77, 77, lf_clock_ns(), "versions/12", LF_OK},
+        {0, 0, 0, "adapter/adapter_config.json", LF_OK},
+    };
+    assert_int_equal(lf_removal_check(&r->fs, one, 77), LF_E_NOT_EMPTY); /* mv goes by that */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        r->ant->lister = cases[i].lister;
+        r->ant->listed_ns = cases[i].listed_ns;
+        hide(r, LF_KIND_REMOTE, "versions/1/log");
+        hide(r, LF_KIND_REMOTE, cases[i].hidden);
+        assert_int_equal(lf_removal_check(&r->fs, one, cases[i].asks), cases[i].wanted);
+        assert_int_equal(hidden(r, "versions/1/log"), cases[i].wanted == LF_OK);
+        assert_true(hidden(r, cases[i].hidden));
+        lf_removal_forget(&r->fs, r->ant);
+    }
     lf_node_release(&r->fs.nodes, one);
     lf_node_release(&r->fs.nodes, versions);
     lf_removal_forget(&r->fs, r->ant);

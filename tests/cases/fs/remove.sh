@@ -30,6 +30,8 @@ sleep 1.5
 
 
 # The one that is served cannot, alone; nothing of it is lost.
+refuses rmdir "$MODEL/task/versions/2"
+refused_with 'not empty'
 for what in versions/2 versions; do
     refuses rm -r "$MODEL/task/$what"
     refused_with 'Device or resource busy'
@@ -56,6 +58,15 @@ rows 3 red >"$MODEL/again/dataset.jsonl"
 wait_status again '^ready v1$'
 find "$MODEL/again" -delete
 [ ! -e "$MODEL/again" ]
+# Out of the mount and back, as mv does it.
+make_adapter moved
+rows 3 red >"$MODEL/moved/dataset.jsonl"
+wait_status moved '^ready v1$'
+mv "$MODEL/moved" "$WORK/moved"
+[ ! -e "$MODEL/moved" ]
+mv "$WORK/moved" "$MODEL/moved"
+wait_status moved '^ready v1$'
+[ ! -e "$WORK/moved" ]
 # As rsync --delete goes about it, from the last name to the first.
 make_adapter last
 rows 3 red >"$MODEL/last/dataset.jsonl"
