@@ -18,6 +18,7 @@
 #include "core/num.h"
 #include "gpu/cpu/q4.h"
 #include "gpu/cpu/q4_ints.h"
+#include "gpu/cpu/q4_scales.h"
 #include "gpu/cpu/q4_tiles.h"
 #include "gpu/cpu/q4_words.h"
 
@@ -27,12 +28,11 @@
 #ifdef __AVX2__
 
 #define FEW_DEPTH 16384 /* columns of them at a time */
+#define SCALES 1024     /* of rows that follow each other: of ROWS at the least */
 #define PANEL_BITS 8192 /* of a panel's row: the panel is of 32 KiB, 16 with AVX2 */
 #define DEPTH(bits) ((size_t)PANEL_BITS / (bits)) /* columns of more tokens */
-#define RUN_BLOCKS 16                             /* whose scales are made together */
 #define BLOCK LF_FAST_BLOCK
 #define RUN (RUN_BLOCKS * BLOCK)
-#define FOUR 4        /* blocks that are added one after the other */
 #define ROWS 4        /* whose sums are in registers together */
 #define AHEAD 4096    /* elements asked for early: the hardware stops at the end of a page */
 #define TILES_FROM 12 /* tokens: fewer are faster in registers */
@@ -90,13 +90,6 @@ static struct numbers numbers_of(const float *code, int bits, int zero)
     for (int i = 0; i < 16; i++)
         n.number[i] = (int16_t)(lrintf(code[i] * n.step) + n.zero);
     return n;
-}
-
-/* Where a row is multiplied as it is, the blocks of a run have these places: the first ones of
- * its fours, then the second ones ... */
-static size_t place_of(size_t b)
-{
-    return b / RUN_BLOCKS * RUN_BLOCKS + b % FOUR * FOUR + b % RUN_BLOCKS / FOUR;
 }
 
 /* ---- Tokens ---- */
@@ -189,16 +182,16 @@ LF_INLINE int32_t sum_of_block(const int16_t *numbers)
     return sum;
 }
 
-/* Whether T tokens' columns are multiplied by rows as they are: whole runs of them. */
+/* Whether T tokens' columns are multiplied by rows as they are. */
 static bool are_few(size_t T, size_t depth, int bits)
 {
-    return T <= FEW_OF(bits) && depth % RUN == 0;
+    return T <= FEW_OF(bits) && depth % ROW_UNIT == 0;
 }
 
 size_t lf_fast_depth(size_t T, size_t left, int bits)
 {
-    if (T <= FEW_OF(bits) && left >= RUN)
-        return lf_min(left / RUN * RUN, FEW_DEPTH);
+    if (T <= FEW_OF(bits) && left >= ROW_UNIT)
+        return lf_min(left / ROW_UNIT * ROW_UNIT, FEW_DEPTH);
     return lf_min(left, DEPTH(bits));
 }
 
@@ -251,67 +244,14 @@ void lf_fast_pack(void *scratch, const float *x, size_t ldx, size_t T, size_t k0
         pack(scratch, x, ldx, T, k0, k1, 16);
 }
 
-/* ---- Scales ---- */
-
-/* Of up to RUN_BLOCKS blocks of a row, in their places: a block's scale, divided by the step of the
- * codes, is plain * factor + offset. What is behind the last one is finite. */
-struct run_scales {
-    float plain[RUN_BLOCKS];
-    float factor, offset;
-};
-
-/* By way of a general register: the vector units have enough to do. */
-LF_INLINE void fetch_codes(float *out, const struct scales *s, size_t block, const size_t n)
-{
-#pragma GCC unroll 16
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &s->code[s->q[block + i]], sizeof bits);
-        __asm__("" : "+r"(bits));
-        memcpy(&out[place_of(i)], &bits, sizeof bits);
-    }
-}
-
-/* The scale of the block at element e, divided by the step: the same number, to the bit, whether
- * its run has one nested scale or two. */
-LF_INLINE float scale_alone(const struct scales *s, size_t e, float inverse)
-{
-    size_t block = e / BLOCK;
-    if (s->absmax || s->shift != 6)
-        return scale_at(s, e) * inverse;
-    return lf_multiply_add(s->code[s->q[block]], s->absmax2[block >> s->shift2] * inverse,
-                           s->offset * inverse);
-}
-
-/* Of the n blocks from element e on. */
-LF_INLINE void fetch_scales(struct run_scales *out, const struct scales *s, size_t e, size_t n,
-                            float inverse)
-{
-    size_t block = e / BLOCK;
-    if (n < RUN_BLOCKS)
-        memset(out->plain, 0, sizeof out->plain);
-    if (!s->absmax && s->shift == 6 && block >> s->shift2 == (block + n - 1) >> s->shift2) {
-        out->factor = s->absmax2[block >> s->shift2] * inverse;
-        out->offset = s->offset * inverse;
-        if (n == RUN_BLOCKS) /* unrolled */
-            fetch_codes(out->plain, s, block, RUN_BLOCKS);
-        else
-            fetch_codes(out->plain, s, block, n);
-    } else {
-        out->factor = 1;
-        out->offset = 0;
-        for (size_t i = 0; i < n; i++)
-            out->plain[place_of(i)] = scale_alone(s, e + i * BLOCK, inverse);
-    }
-}
-
 /* ---- Few tokens ---- */
 
 /* A row group of a call: `n` the first row. */
 struct fast_rows {
     const struct lf_q4_dots *a;
     struct packed x;
-    struct scales scales;
+    const struct scale_source *scales;
+    size_t row_scales; /* numbers from a row's to the next one's */
     const struct numbers *codes;
     float *y;
     size_t n;
@@ -436,16 +376,13 @@ LF_INLINE float add_fours(float sum, const vec blocks[RUN_BLOCKS / LANES], const
 
 /* The sums of a run's blocks, scaled, are added to the results of R rows by T tokens. */
 LF_INLINE void add_blocks(float *sums, ivec parts[][RUN_GROUPS], const struct fast_rows *g,
-                          const struct run_scales *from, size_t k, const size_t R, const size_t T,
-                          const int bits)
+                          const float *scales, size_t k, size_t left, const size_t R,
+                          const size_t T, const int bits)
 {
 #pragma GCC unroll 4
     for (size_t r = 0; r < R; r++) {
         vec row[RUN_BLOCKS / LANES];
-#pragma GCC unroll 2
-        for (size_t i = 0; i < RUN_BLOCKS / LANES; i++)
-            row[i] =
-                FMADD(LOAD(from[r].plain + i * LANES), SET1(from[r].factor), SET1(from[r].offset));
+        run_scales(row, scales + r * g->row_scales, left / BLOCK);
 #pragma GCC unroll 8
         for (size_t t = 0; t < T; t++) {
             size_t at = t * g->x.blocks + k / BLOCK;
@@ -463,14 +400,50 @@ LF_INLINE void add_blocks(float *sums, ivec parts[][RUN_GROUPS], const struct fa
     }
 }
 
-/* A run of R rows from element e on, columns k on of the packed tokens; from: their scales. R and T
- * are constants at each call. */
+/* The sums of the products of a group of R rows, or of its first half, where that is all there is.
+ * R and T are constants at each call. */
+LF_INLINE void add_group(ivec parts[][RUN_GROUPS], const uint8_t *const rows[ROWS],
+                         const char *const tokens[FEW], const struct table *table, size_t group,
+                         size_t ahead, const bool half, const size_t R, const size_t T,
+                         const int bits)
+{
+    const size_t step = STEP(bits), at = group * GROUP;
+    ivec codes[ROWS], part[ROWS * FEW];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; r++) {
+        __builtin_prefetch(rows[r] + at / 2 + ahead, 0, NEAR);
+        codes[r] = half ? HALF_INTS(rows[r] + at / 2) : INTS(rows[r] + at / 2);
+    }
+#pragma GCC unroll 16
+    for (size_t j = 0; j < R * T; j++)
+        part[j] = (ivec){0};
+#pragma GCC unroll 4
+    for (size_t j = 0; j < NUMBERS(bits); j += step) /* rows alternate: sums wait */
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; r++) {
+            ivec v[AT_ONCE];
+            row_numbers(v, table, codes[r], j / step, bits);
+#pragma GCC unroll 2
+            for (size_t h = 0; h < step; h++)
+#pragma GCC unroll 8
+                for (size_t t = 0; t < T; t++) {
+                    ivec token = INTS(tokens[t] + at * (size_t)bits / 8 + (j + h) * sizeof(ivec));
+                    part[r * T + t] = DOT(bits, part[r * T + t], v[h], token);
+                }
+        }
+#pragma GCC unroll 16
+    for (size_t j = 0; j < R * T; j++)
+        parts[j][group] = part[j];
+}
+
+/* A run of R rows from element e on, or the `left` columns there are of it, columns k on of the
+ * packed tokens. */
 LF_INLINE void add_run(float *sums, const struct fast_rows *g, const struct table *table,
-                       const struct run_scales *from, size_t e, size_t k, const size_t R,
+                       const float *scales, size_t e, size_t k, size_t left, const size_t R,
                        const size_t T, const int bits)
 {
     size_t K = (size_t)g->a->w->K;
-    const size_t step = STEP(bits), ahead = (R * K > AHEAD ? R * K : AHEAD) / 2;
+    const size_t ahead = (ROWS * K > AHEAD ? ROWS * K : AHEAD) / 2;
     ivec parts[ROWS * FEW][RUN_GROUPS];
     const uint8_t *rows[ROWS];
     const char *tokens[FEW];
@@ -480,68 +453,33 @@ LF_INLINE void add_run(float *sums, const struct fast_rows *g, const struct tabl
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; t++)
         tokens[t] = g->x.numbers + (t * g->x.depth + k) * (size_t)bits / 8;
-    for (size_t i = 0; i < RUN; i += GROUP) {
-        ivec codes[ROWS];
-        ivec part[ROWS * FEW];
-#pragma GCC unroll 4
-        for (size_t r = 0; r < R; r++) {
-            __builtin_prefetch(rows[r] + i / 2 + ahead, 0, NEAR);
-            codes[r] = INTS(rows[r] + i / 2);
-        }
-#pragma GCC unroll 16
-        for (size_t j = 0; j < R * T; j++)
-            part[j] = (ivec){0};
-#pragma GCC unroll 4
-        for (size_t j = 0; j < NUMBERS(bits); j += step) /* rows alternate: sums wait */
-#pragma GCC unroll 4
-            for (size_t r = 0; r < R; r++) {
-                ivec v[AT_ONCE];
-                row_numbers(v, table, codes[r], j / step, bits);
-#pragma GCC unroll 2
-                for (size_t h = 0; h < step; h++)
-#pragma GCC unroll 8
-                    for (size_t t = 0; t < T; t++) {
-                        ivec token =
-                            INTS(tokens[t] + i * (size_t)bits / 8 + (j + h) * sizeof(ivec));
-                        part[r * T + t] = DOT(bits, part[r * T + t], v[h], token);
-                    }
-            }
-#pragma GCC unroll 16
-        for (size_t j = 0; j < R * T; j++)
-            parts[j][i / GROUP] = part[j];
+    size_t groups = lf_min(left, RUN) / GROUP, i = 0;
+    for (; i < groups; i++)
+        add_group(parts, rows, tokens, table, i, ahead, false, R, T, bits);
+    if (left < RUN) {
+        if (left % GROUP)
+            add_group(parts, rows, tokens, table, i++, ahead, true, R, T, bits);
+        for (; i < RUN_GROUPS; i++)
+            for (size_t j = 0; j < R * T; j++)
+                parts[j][i] = (ivec){0};
     }
-    add_blocks(sums, parts, g, from, k, R, T, bits);
+    add_blocks(sums, parts, g, scales, k, left, R, T, bits);
 }
 
-/* Scales of R rows from element e on. Not inlined: each of its callers is compiled many times. */
-static __attribute__((noinline)) void fetch_rows(struct run_scales *out, const struct fast_rows *g,
-                                                 size_t e, size_t left, size_t R)
-{
-    size_t n = lf_min(RUN_BLOCKS, left / BLOCK);
-    for (size_t r = 0; r < R; r++)
-        fetch_scales(&out[r], &g->scales, e + r * (size_t)g->a->w->K, n, 1 / g->codes->step);
-}
-
-LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t T, const int bits)
+/* R rows from g->n on, and their scales. */
+LF_INLINE void dots_rows(const struct fast_rows *g, const struct table *table, const float *scales,
+                         const size_t R, const size_t T, const int bits)
 {
     const struct lf_q4_dots *a = g->a;
-    const struct table table = table_of(g->codes, bits);
     size_t e = g->n * (size_t)a->w->K + a->k0, depth = a->k1 - a->k0;
     float sums[ROWS * FEW];
-    struct run_scales scales[2][ROWS];
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; t++)
 #pragma GCC unroll 4
         for (size_t r = 0; r < R; r++)
             sums[r * T + t] = a->accumulate ? g->y[t * a->ldy + r] : 0;
-    fetch_rows(scales[0], g, e, depth, R);
-    for (size_t k = 0; k < depth; k += RUN) {
-        /* The next run's scales now: a vector is not to wait for numbers just stored one by one. */
-        struct run_scales *now = scales[k / RUN % 2];
-        if (k + RUN < depth)
-            fetch_rows(scales[(k / RUN + 1) % 2], g, e + k + RUN, depth - k - RUN, R);
-        add_run(sums, g, &table, now, e + k, k, R, T, bits);
-    }
+    for (size_t k = 0; k < depth; k += RUN)
+        add_run(sums, g, table, scales + k / BLOCK, e + k, k, depth - k, R, T, bits);
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; t++)
 #pragma GCC unroll 4
@@ -549,13 +487,35 @@ LF_INLINE void dots_rows(const struct fast_rows *g, const size_t R, const size_t
             g->y[t * a->ldy + r] = sums[r * T + t];
 }
 
+/* Scales of the next rows. Not inlined: each of its callers is compiled many times. */
+static __attribute__((noinline)) void fetch_scales(float *out, const struct fast_rows *g,
+                                                   size_t rows)
+{
+    const struct lf_q4_dots *a = g->a;
+    size_t K = (size_t)a->w->K;
+    fill_rows(out, g->scales, (g->n * K + a->k0) / BLOCK, (a->k1 - a->k0) / BLOCK, rows, K / BLOCK);
+}
+
+/* Rows up to n1, R at a time, whose scales are fetched for as many as there is room for. */
+LF_INLINE void dots_to(struct fast_rows *g, size_t n1, const size_t R, const size_t T,
+                       const int bits)
+{
+    const struct table table = table_of(g->codes, bits);
+    float scales[SCALES + CHUNK];
+    size_t most = SCALES / g->row_scales / R * R;
+    while (n1 - g->n >= R) {
+        size_t rows = lf_min((n1 - g->n) / R * R, most);
+        fetch_scales(scales, g, rows);
+        for (size_t r = 0; r < rows; r += R, g->n += R, g->y += R)
+            dots_rows(g, &table, scales + r * g->row_scales, R, T, bits);
+    }
+}
+
 LF_INLINE void dots_of(struct fast_rows g, const size_t T, const int bits)
 {
-    const size_t R = TOGETHER(T, bits);
-    for (; g.n + R <= g.a->n1; g.n += R, g.y += R)
-        dots_rows(&g, R, T, bits);
-    for (; g.n < g.a->n1; g.n++, g.y++)
-        dots_rows(&g, 1, T, bits);
+    dots_to(&g, g.a->n1, TOGETHER(T, bits), T, bits);
+    if (TOGETHER(T, bits) > 1)
+        dots_to(&g, g.a->n1, 1, T, bits);
 }
 
 LF_INLINE void few_tokens(const struct fast_rows *g, const int bits)
@@ -631,10 +591,10 @@ LF_INLINE void decode_panel(struct panel *p, const struct fast_rows *g, size_t n
     size_t K = (size_t)a->w->K, depth = a->k1 - a->k0;
     const uint8_t *data = (const uint8_t *)a->w->data;
     for (size_t r = 0; r < m; r++) {
-        struct run_scales s;
-        fetch_rows(&s, g, (n + r) * K + a->k0, depth, 1);
-        for (size_t b = 0; b < DEPTH(bits) / BLOCK; b++)
-            p->scales[b][r] = lf_multiply_add(s.plain[place_of(b)], s.factor, s.offset);
+        float scales[DEPTH(8) / BLOCK + CHUNK];
+        fill_scales(scales, g->scales, ((n + r) * K + a->k0) / BLOCK, depth / BLOCK);
+        for (size_t b = 0; b < depth / BLOCK; b++)
+            p->scales[b][r] = scales[b];
     }
     for (size_t half = 0; half < 2 && half * WORD_ROWS < m; half++) {
         size_t row = half * WORD_ROWS, rows = lf_min(WORD_ROWS, m - row);
@@ -817,13 +777,16 @@ void lf_fast_products(const struct lf_q4_dots *a, void *scratch, struct lf_fast_
     bool tiles = by_tiles(a->T, form);
     struct numbers codes =
         numbers_of(a->w->code, form.bits, form.bits == 8 && !tiles ? CODE_MAX_8 : 0);
+    struct scale_source scales;
     struct fast_rows g = {.a = a,
                           .x = packed_in(scratch, a->T, a->k1 - a->k0, form.bits),
-                          .scales = scales_of(a->w),
+                          .scales = &scales,
+                          .row_scales = ROW_SCALES((a->k1 - a->k0) / BLOCK),
                           .codes = &codes,
                           .y = a->y,
                           .n = a->n0};
     struct panel *p = (void *)((char *)scratch + LF_FAST_SCRATCH - sizeof *p);
+    scale_source_init(&scales, a->w, codes.step);
 #ifdef __AVX512VNNI__
     if (tiles) {
         many_by_tiles(&g, p);

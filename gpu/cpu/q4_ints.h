@@ -11,10 +11,12 @@
 #ifdef __AVX512F__
 
 #define LANES 16
-#define FEW 5     /* tokens, at most, that are multiplied by rows as they are */
-#define TILE 6    /* tokens of a panel's product whose sums are in registers */
-#define AT_ONCE 1 /* registers of 16-bit numbers that a step leaves */
-#define TOGETHER(T, bits) ((T) <= 2 ? 4 : 2) /* rows that go together for few tokens */
+#define FEW 5          /* tokens, at most, that are multiplied by rows as they are */
+#define TILE 6         /* tokens of a panel's product whose sums are in registers */
+#define AT_ONCE 1      /* registers of 16-bit numbers that a step leaves */
+#define ROW_UNIT BLOCK /* columns: few tokens multiply multiples of it by rows as they are */
+/* Rows that go together for few tokens. */
+#define TOGETHER(T, bits) ((T) <= 2 && (T) * (bits) != 8 ? 4 : 2)
 typedef __m512 vec;
 typedef __m512i ivec;
 #define FLOATS(i) _mm512_cvtepi32_ps((ivec)(i))
@@ -25,6 +27,7 @@ typedef __m512i ivec;
 #define STORE(p, v) _mm512_storeu_ps(p, v)
 #define PAIR(p) _mm512_set1_epi32(p)
 #define INTS(p) _mm512_loadu_si512(p)
+#define HALF_INTS(p) _mm512_maskz_loadu_epi32(0xff, p) /* the rest is 0 */
 #define ADD_INTS(a, b) _mm512_add_epi32(a, b)
 #define UNPACK_INTS(half, size, a, b) _mm512_unpack##half##_epi##size(a, b)
 #define BYTES_OF(table, codes) _mm512_shuffle_epi8(table, codes)
@@ -44,6 +47,7 @@ typedef __m512i ivec;
 #define FEW 4
 #define TILE 4
 #define AT_ONCE 2
+#define ROW_UNIT RUN /* what is left is faster in panels: 384 columns by an eighth */
 #define TOGETHER(T, bits) ((T) <= 1 ? 4 : (bits) == 8 ? ((T) == 2 ? 4 : 2) : (T) == 2 ? 2 : 1)
 typedef __m256 vec;
 typedef __m256i ivec;
@@ -55,6 +59,7 @@ typedef __m256i ivec;
 #define STORE(p, v) _mm256_storeu_ps(p, v)
 #define PAIR(p) _mm256_set1_epi32(p)
 #define INTS(p) _mm256_loadu_si256((const __m256i *)(p))
+#define HALF_INTS(p) INTS(p) /* a group is one block */
 #define ADD_INTS(a, b) _mm256_add_epi32(a, b)
 #define UNPACK_INTS(half, size, a, b) _mm256_unpack##half##_epi##size(a, b)
 #define BYTES_OF(table, codes) _mm256_shuffle_epi8(table, codes)

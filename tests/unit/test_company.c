@@ -192,7 +192,10 @@ static void linear_maps(void **state)
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
         check_linear(LF_WEIGHT_Q4, 37, 1344, 64, products[i]);
         check_linear(LF_WEIGHT_Q4, 19, 640, 128, products[i]);
+        check_linear(LF_WEIGHT_Q4, 37, 384, 64, products[i]); /* less than a run of blocks */
     }
+    for (size_t i = 0; i < 2; i++) /* more columns than go together */
+        check_linear(LF_WEIGHT_Q4, 9, 16960, 64, products[i]);
     check_linear(LF_WEIGHT_Q4, 5, 5440, 64, LF_CPU_FP32); /* more columns than go together */
     check_linear(LF_WEIGHT_Q4, 37, 1056, 32, LF_CPU_FP32);
     check_linear(LF_WEIGHT_Q4, 36, 40, 64, LF_CPU_FP32); /* rows that begin within a block */
