@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import struct
+import sys
 
 SHARD = 2 << 30
 NOISE = 2 * 524309
@@ -106,6 +107,18 @@ def shards():
     yield part
 
 
+def warn_of_silence():
+    """Most that such a base says has no text where the tokenizer has few of its ids: streams have
+    no event for that, and whoever times them is misled."""
+    with open(os.path.join(a.tokenizer, "tokenizer.json"), encoding="utf-8") as f:
+        tokenizer = json.load(f)
+    ids = len(tokenizer["model"]["vocab"]) + len(tokenizer.get("added_tokens", []))
+    if ids < a.vocab // 2:
+        print(f"random_checkpoint: of {a.vocab} ids {a.tokenizer} has a text for {ids} at the most",
+              file=sys.stderr)
+
+
+warn_of_silence()
 os.makedirs(a.out)
 parts = list(shards())
 index = {}
