@@ -110,7 +110,10 @@ def shards():
 def warn_of_silence():
     """Most that such a base says has no text where the tokenizer has few of its ids: streams have
     no event for that, and whoever times them is misled."""
-    with open(os.path.join(a.tokenizer, "tokenizer.json"), encoding="utf-8") as f:
+    path = os.path.join(a.tokenizer, "tokenizer.json")
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as f:
         tokenizer = json.load(f)
     ids = len(tokenizer["model"]["vocab"]) + len(tokenizer.get("added_tokens", []))
     if ids < a.vocab // 2:
