@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct lf_tensors {
     struct lf_arena arena;    /* names */
@@ -246,6 +247,10 @@ static enum lf_err add_file(struct lf_tensors *ts, const char *path, size_t head
     enum lf_err rc = lf_file_map(file, path, diag);
     if (rc != LF_OK)
         return rc;
+    /* Weights that are used where they lie: one token of 7B passes 900,000 pages of 4 KiB. A kernel
+     * and a file system that have huge pages for files read the file into them; refusal costs
+     * nothing. */
+    madvise((void *)(uintptr_t)file->data, file->bytes, MADV_HUGEPAGE);
     ts->n_files++;
     rc = add_bytes(ts, file->data, file->bytes, header_max, diag);
     return rc == LF_OK ? rc : lf_fail_within(diag, rc, "%s", path);
