@@ -58,6 +58,11 @@ void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g)
     if (launched > 0 || g->step_prompt > 0)
         s->without = 0;
     s->debt = fmax(s->debt, 0) - t; /* below 0: the last step was so much too long */
+    /* The first step behind a training batch is put on a stream that has come to rest: what it
+     * takes more for that is training's time. */
+    if (s->resumed && g->step_decoding > 0 && g->step_prompt == 0 && t > s->step && s->step > 0)
+        s->debt += (t - s->step) / s->train_part;
+    s->resumed = false;
     if (g->step_background > 0) {
         s->spare = fmax(s->spare - fmax(t - s->step, 0), -OWED_MOST);
     } else if (g->step_decoding == 0 && g->step_prompt > 0) {
@@ -84,12 +89,13 @@ bool lf_share_holds_background(const struct lf_share *s, int n_decoding)
     return n_decoding > 0 && (s->step == 0 || s->spare <= 0);
 }
 
-void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside)
+void lf_share_trained(struct lf_share *s, int tokens, double seconds, double held)
 {
     if (tokens > 0)
         smooth(&s->train, seconds / tokens);
-    double owed = seconds * (1 - s->train_part) / s->train_part;
-    s->debt = beside ? fmin(s->debt + owed, DEBT_SECONDS) : 0;
+    double before = held < seconds ? 0 : s->debt; /* as it began nobody was there */
+    s->debt = fmin(before + held * (1 - s->train_part) / s->train_part, DEBT_SECONDS);
+    s->resumed = true;
 }
 
 /* What fits the time, but `least`; `first` while it is not known. */

@@ -17,6 +17,7 @@ struct lf_share {
     double step_most;   /* that a step shall not pass; 0: only in proportion */
     double train_part;  /* of the time beside live sequences, that training has: 0 to 1, neither */
     double debt;        /* that serving is to have before training's next batch */
+    bool resumed;       /* the next step is the first since one of these */
     double prompts;     /* that prompts may have beside sequences that decode */
     int64_t launched;   /* tokens of prompts so far */
     bool beside;        /* the last were, or may be, beside sequences that decode */
@@ -28,8 +29,9 @@ struct lf_share {
 
 /* The step that ended last, as the status says. */
 void lf_share_stepped(struct lf_share *s, const struct lf_gen_status *g);
-/* A training batch that ran beside live sequences, or not: serving is owed its part of the time. */
-void lf_share_trained(struct lf_share *s, int tokens, double seconds, bool beside);
+/* A training batch has run. held: so many of its seconds live sequences waited for it, all of them
+ * or since they came: serving is owed its part of that time. */
+void lf_share_trained(struct lf_share *s, int tokens, double seconds, double held);
 /* What the next step is to have of prompts. */
 struct lf_share_prompts {
     int tokens; /* at most: lf_gen_step's prefill_max */

@@ -95,16 +95,31 @@ static bool take_in(struct lf_engine *e)
 
 /* ---- A turn ---------------------------------------------------------------------------------- */
 
+/* Of the last training batch's seconds, those that somebody waited for it. Who comes while it runs,
+ * and nobody else is there, waits for its end. */
+static double held_up(const struct lf_engine *e, double seconds)
+{
+    uint64_t end = e->train_ns + (uint64_t)(seconds * LF_NS_PER_S), since = end;
+    for (int i = 0; i < e->n_live; i++)
+        if (e->live[i]->times.submitted < since)
+            since = e->live[i]->times.submitted;
+    if (e->train_beside || since < e->train_ns)
+        return seconds;
+    return (double)(end - since) / LF_NS_PER_S;
+}
+
 /* What the last training batch took, when the stream is past it. */
 static enum lf_err count_training(struct lf_engine *e, struct lf_diag *diag)
 {
-    if (e->train_tokens == 0)
+    int tokens = e->train_tokens;
+    if (tokens == 0)
         return LF_OK;
     enum lf_err rc = lf_mark_wait(e->train_end, diag);
-    if (rc == LF_OK)
-        lf_share_trained(&e->share, e->train_tokens, lf_mark_seconds(e->train_begin, e->train_end),
-                         e->train_beside);
     e->train_tokens = 0;
+    if (rc != LF_OK)
+        return rc;
+    double seconds = lf_mark_seconds(e->train_begin, e->train_end);
+    lf_share_trained(&e->share, tokens, seconds, held_up(e, seconds));
     return rc;
 }
 
@@ -133,6 +148,7 @@ static enum lf_err train(struct lf_engine *e, struct lf_diag *diag)
         return rc;
     take_host_memory(e);
     lf_mark_set(e->train_begin);
+    e->train_ns = lf_clock_ns();
     rc = lf_engine_train_step(e, training_budget(e), diag);
     lf_mark_set(e->train_end);
     e->train_tokens = lf_trainer_tokens(e->trainer);
@@ -187,6 +203,8 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
             e->asked_ns = lf_clock_ns();
         if (too_early(e))
             continue;
+        if (e->n_live > 0 && e->train_tokens > 0)
+            lf_mark_set(e->train_end); /* until serving goes on it is the training's time */
         if (e->n_live > 0)
             rc = lf_engine_serve_step(e, diag);
         if (rc == LF_OK && e->trainer && lf_engine_trainings_running(e) > 0)

@@ -192,6 +192,7 @@ struct lf_engine {
     struct lf_mark *train_begin, *train_end; /* of the training batch that ran last */
     int train_tokens; /* its tokens, until its time is known; 0: there was none */
     bool train_beside;
+    uint64_t train_ns; /* when it was put on the stream */
     struct lf_memory_plan plan;
     struct lf_device_info info; /* as it was last looked at */
     double load_seconds;        /* the base */

@@ -409,7 +409,8 @@ static void training_is_cut_to_the_time_that_others_can_wait(void **state)
         int tokens = lf_share_training(&s, beside, !beside);
         assert_true(tokens >= 64);
         double t = BATCH + BATCH_TOKEN * tokens;
-        lf_share_trained(&s, tokens, scattered(t, i), beside);
+        double took = scattered(t, i);
+        lf_share_trained(&s, tokens, took, beside ? took : 0);
         seconds[!beside] += i >= 40 ? t / 10 : 0;
     }
     print_message("a batch beside others takes %.1f ms, else %.1f ms\n", 1e3 * seconds[0],
@@ -432,12 +433,45 @@ static void check_parts(double part)
             continue;
         int tokens = lf_share_training(&s, true, false);
         double seconds = scattered(BATCH + BATCH_TOKEN * tokens, i);
-        lf_share_trained(&s, tokens, seconds, true);
+        lf_share_trained(&s, tokens, seconds, seconds);
         batches += seconds;
     }
     print_message("training has %.1f%% of the time for %.0f%%\n", 100 * batches / (steps + batches),
                   100 * part);
     assert_true(fabs(batches / (steps + batches) - part) < 0.01);
+}
+
+/* Streams of 400 tokens that come one after the other, each while a batch runs that nobody waited
+ * for, and whose steps behind a batch take longer: what a stream keeps of its pace from its first
+ * token to its last, on average. */
+static void check_streams(double part)
+{
+    struct lf_share s = {.train_part = part};
+    double alone = 0, all = 0;
+    for (uint32_t stream = 0; stream < 300; stream++) {
+        int tokens = lf_share_training(&s, false, true);
+        double seconds = BATCH + BATCH_TOKEN * tokens;
+        lf_share_trained(&s, tokens, seconds, seconds * lf_rng_unit(lf_rng_u32(4, stream, 0)));
+        bool behind = true;
+        for (int i = 0; i < 400; i++) {
+            double step = scattered(STEP / 2, i), took = step + (behind ? 0.5e-3 : 0);
+            struct lf_gen_status g = {
+                .step_decoding = i > 0, .step_prompt = i == 0 ? 90 : 0, .step_seconds = took};
+            lf_share_stepped(&s, &g);
+            alone += i > 0 ? step : 0;
+            all += i > 0 ? took : 0;
+            behind = s.debt <= 0;
+            if (!behind || i == 399)
+                continue;
+            tokens = lf_share_training(&s, true, false);
+            seconds = scattered(BATCH + BATCH_TOKEN * tokens, i);
+            lf_share_trained(&s, tokens, seconds, seconds);
+            all += seconds;
+        }
+    }
+    print_message("a stream keeps %.2f%% of its pace, %.0f%% for training\n", 100 * alone / all,
+                  100 * part);
+    assert_true(fabs(alone / all - (1 - part)) < 0.006);
 }
 
 static void training_has_its_part_of_the_time(void **state)
@@ -446,9 +480,17 @@ static void training_has_its_part_of_the_time(void **state)
     check_parts(0.5);
     check_parts(0.25);
     check_parts(0.05);
-    struct lf_share s = {.train_part = 0.25};
-    lf_share_trained(&s, 1000, 48e-3, false); /* nobody waited for it */
+    struct lf_share s = {.train_part = 0.25, .debt = 0.1};
+    lf_share_trained(&s, 1000, 48e-3, 0); /* nobody waited for it */
     assert_true(s.debt == 0);
+}
+
+static void a_stream_keeps_all_of_its_part(void **state)
+{
+    (void)state;
+    check_streams(0.5);
+    check_streams(0.25);
+    check_streams(0.1);
 }
 
 int main(void)
@@ -465,6 +507,7 @@ int main(void)
         cmocka_unit_test(a_ceiling_in_milliseconds_holds),
         cmocka_unit_test(training_is_cut_to_the_time_that_others_can_wait),
         cmocka_unit_test(training_has_its_part_of_the_time),
+        cmocka_unit_test(a_stream_keeps_all_of_its_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
