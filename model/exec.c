@@ -2,6 +2,8 @@
 #include "model/exec_inside.h"
 #include "model/rope.h"
 
+#include "core/num.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,7 @@ static enum lf_err check_limits(const struct lf_exec_limits *l, struct lf_diag *
         {"rows_max", offsetof(struct lf_exec_limits, rows_max), 1, 1 << 20},
         {"rank_max", offsetof(struct lf_exec_limits, rank_max), 1, LF_RANK_MAX},
         {"kv_pages", offsetof(struct lf_exec_limits, kv_pages), 0, 1 << 24},
+        {"aside_tokens", offsetof(struct lf_exec_limits, aside_tokens), 0, 1 << 20},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         int v;
@@ -36,14 +39,8 @@ static enum lf_err alloc_host(struct lf_exec *x, struct lf_diag *diag)
     if ((size_t)x->limits.train_tokens_max > T)
         T = (size_t)x->limits.train_tokens_max;
     x->saved = calloc((size_t)x->model->config.L, sizeof *x->saved);
-    x->plan.order = calloc(S, sizeof *x->plan.order);
-    x->plan.place = calloc(S, sizeof *x->plan.place);
-    x->plan.start = calloc(S, sizeof *x->plan.start);
-    x->plan.n = calloc(S, sizeof *x->plan.n);
-    x->plan.keys = calloc(S, sizeof *x->plan.keys);
     x->losses = calloc(S, sizeof *x->losses);
-    if (!x->saved || !x->plan.order || !x->plan.place || !x->plan.start || !x->plan.n ||
-        !x->plan.keys || !x->losses)
+    if (!x->saved || !lf_exec_plan_new(&x->plan, S) || !x->losses)
         return lf_no_memory(diag, "an exec");
     enum lf_err rc = lf_device_alloc_host(x->stream->dev, &meta, x->meta_cap, diag);
     x->h_meta = meta;
@@ -68,12 +65,16 @@ enum lf_err lf_exec_new(struct lf_exec **out, struct lf_stream *stream, struct l
     x->model = model;
     x->slots = slots;
     x->limits = *limits;
+    x->limits.aside_tokens = lf_min_int(limits->aside_tokens, limits->tokens_max);
     x->es = lf_dtype_bytes(stream->dev->act);
     x->qkv_n = (c->H + 2 * c->Hkv) * c->D;
     x->h_n = c->gated ? 2 * c->F : c->F;
     x->meta_cap = lf_exec_meta_bytes(limits, model->rope_positions);
+    struct lf_exec_limits aside = lf_exec_aside_limits(x);
+    if (limits->aside_tokens > 0)
+        x->aside.meta_cap = lf_exec_meta_bytes(&aside, model->rope_positions);
     rc = alloc_host(x, diag) ?: lf_exec_kv_open(x, diag) ?: lf_exec_allocate(x, diag);
-    rc = rc ?: lf_exec_offload_open(x, diag);
+    rc = rc ?: lf_exec_aside_open(x, diag) ?: lf_exec_offload_open(x, diag);
     rc = rc ?: lf_exec_steps_open(x, diag) ?: lf_exec_draws_open(x, diag);
     if (rc == LF_OK)
         *out = x;
@@ -99,11 +100,8 @@ void lf_exec_free(struct lf_exec *x)
     lf_exec_steps_close(x);
     lf_exec_draws_close(x);
     free(x->saved);
-    free(x->plan.order);
-    free(x->plan.place);
-    free(x->plan.start);
-    free(x->plan.n);
-    free(x->plan.keys);
+    lf_exec_plan_free(&x->plan);
+    lf_exec_aside_close(x);
     free(x->losses);
     free(x);
 }
@@ -144,6 +142,13 @@ static void begin_cached(const struct lf_exec *x, const struct lf_batch_seq *seq
             kv->rope_row =
                 lf_rope_row(&x->model->config, kv->planned > seqs[i].n ? kv->planned : seqs[i].n);
     }
+}
+
+static void have_tokens(const struct lf_batch_seq *seqs, int n_seqs)
+{
+    for (int i = 0; i < n_seqs; i++)
+        if (seqs[i].kv)
+            seqs[i].kv->n_tokens += seqs[i].n;
 }
 
 /* Hands out the supervised tokens, a run of them for each sequence; a sequence without labels has
@@ -195,12 +200,13 @@ enum lf_err lf_exec_run_weighed(struct lf_exec *x, const struct lf_batch_seq *se
                                 lf_weigh_fn weigh, void *arg, struct lf_batch_result *results,
                                 struct lf_diag *diag)
 {
+    lf_assert(!lf_exec_part_way(x));
     begin_cached(x, seqs, n_seqs);
     enum lf_err rc = lf_exec_pack(x, seqs, n_seqs, diag);
     if (rc != LF_OK)
         return rc;
     if (!x->recorded)
-        lf_exec_forward(x);
+        lf_exec_forward(x, 0, x->model->config.L);
     else if ((rc = lf_exec_step(x, diag)) != LF_OK)
         return rc;
     part_losses(x, seqs, x->losses);
@@ -210,9 +216,7 @@ enum lf_err lf_exec_run_weighed(struct lf_exec *x, const struct lf_batch_seq *se
         return rc;
     if (x->plan.M_train > 0)
         lf_exec_backward(x);
-    for (int i = 0; i < n_seqs; i++)
-        if (seqs[i].kv)
-            seqs[i].kv->n_tokens += seqs[i].n;
+    have_tokens(seqs, n_seqs);
     if (x->plan.M > 0) {
         rc = lf_stream_wait(x->stream, diag);
         if (rc != LF_OK)
@@ -227,4 +231,24 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
                         struct lf_batch_result *results, struct lf_diag *diag)
 {
     return lf_exec_run_weighed(x, seqs, n_seqs, NULL, NULL, results, diag);
+}
+
+enum lf_err lf_exec_begin(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                          int n_parts, struct lf_diag *diag)
+{
+    lf_assert(!lf_exec_part_way(x));
+    begin_cached(x, seqs, n_seqs);
+    enum lf_err rc = lf_exec_pack(x, seqs, n_seqs, diag);
+    if (rc != LF_OK)
+        return rc;
+    lf_assert(x->plan.S_cached == x->plan.S && n_parts <= x->model->config.L);
+    x->part = 0;
+    x->n_parts = x->recorded ? 0 : n_parts;
+    if (x->recorded)
+        rc = lf_exec_step(x, diag);
+    else
+        lf_exec_go_on(x);
+    if (rc == LF_OK)
+        have_tokens(seqs, n_seqs);
+    return rc;
 }

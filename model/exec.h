@@ -38,9 +38,10 @@ struct lf_exec_limits {
     int tokens_max;       /* T of any batch */
     int train_tokens_max; /* T of a batch with backward; 0: this exec never trains */
     int seqs_max;
-    int rows_max; /* selected rows whose logits are held at once (chunks of the loss) */
-    int rank_max; /* of any adapter */
-    int kv_pages; /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
+    int rows_max;     /* selected rows whose logits are held at once (chunks of the loss) */
+    int rank_max;     /* of any adapter */
+    int kv_pages;     /* LF_KV_PAGE_TOKENS tokens each; 0: no cache */
+    int aside_tokens; /* T of a batch between the parts of another; 0: none */
     enum lf_recompute recompute;
     size_t memory_bytes;    /* ceiling for AUTO, the KV cache not counted; 0: all that the device
                                has free, with the cache */
@@ -168,6 +169,25 @@ enum lf_err lf_exec_run(struct lf_exec *x, const struct lf_batch_seq *seqs, int 
 enum lf_err lf_exec_run_weighed(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
                                 lf_weigh_fn weigh, void *arg, struct lf_batch_result *results,
                                 struct lf_diag *diag) LF_MUST_CHECK;
+
+/* ---- Parts -----------------------------------------------------------------------------------
+ * A batch of cached sequences that is put on the stream some blocks at a time, so that another one
+ * need not wait for all of them. */
+
+/* Like lf_exec_run, but only the first of n_parts parts, of at least a layer each; a recorded step
+ * goes there whole. The sequences have their new tokens at once. Where lf_exec_part_way says so,
+ * lf_exec_go_on has to be called until it does not, before the next run and before anything is
+ * drawn. */
+enum lf_err lf_exec_begin(struct lf_exec *x, const struct lf_batch_seq *seqs, int n_seqs,
+                          int n_parts, struct lf_diag *diag) LF_MUST_CHECK;
+bool lf_exec_part_way(const struct lf_exec *x);
+void lf_exec_go_on(struct lf_exec *x);
+/* What is part way stays where it is, and one batch of up to aside_tokens may run and be drawn from
+ * until it is taken up again. Adapters stay in their slots from one to the other. */
+void lf_exec_set_aside(struct lf_exec *x);
+void lf_exec_take_up(struct lf_exec *x);
+
+/* ---- Drawing --------------------------------------------------------------------------------- */
 
 /* What is drawn, as struct lf_sample_params says it. Host memory. */
 struct lf_exec_wish {

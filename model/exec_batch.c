@@ -106,7 +106,9 @@ static enum lf_err check_all(const struct lf_exec *x, const struct lf_batch_seq 
         T += seqs[i].n;
         train = train || seqs[i].trains;
     }
-    int max = train ? x->limits.train_tokens_max : x->limits.tokens_max;
+    int max = train         ? x->limits.train_tokens_max
+              : x->is_aside ? x->limits.aside_tokens
+                            : x->limits.tokens_max;
     if (T > max)
         return lf_fail(diag, LF_E_INVALID, "a batch of %lld tokens is over the limit of %d",
                        (long long)T, max);

@@ -2,6 +2,8 @@
  * come through here; they differ only in where the activations go (struct lf_acts). */
 #include "model/exec_inside.h"
 
+#include "core/num.h"
+
 static struct lf_norm_args norm_args(struct lf_exec *x, void *y, int ldy, const void *in,
                                      const float *w, const float *b, int T)
 {
@@ -263,11 +265,9 @@ static void last_block_ends(struct lf_exec *x, int l, const struct lf_acts *b)
     x->x_last = e.x_out;
 }
 
-void lf_exec_forward(struct lf_exec *x)
+static void embed(struct lf_exec *x, const struct lf_acts *acts)
 {
     const struct lf_config *c = &x->model->config;
-    const struct lf_acts *acts = x->plan.S_train > 0 ? x->saved : &x->serve;
-    int step = x->plan.S_train > 0 ? 1 : 0; /* each layer its own, or all the same */
     struct lf_embed_args e = {.y = acts[0].x_in,
                               .ids = x->all.batch.ids,
                               .drawn = x->work.ids,
@@ -277,9 +277,20 @@ void lf_exec_forward(struct lf_exec *x)
                               .C = c->C,
                               .scale = c->embed_scale};
     x->ops->embed(x->stream, &e);
-    int whole = c->L - x->plan.ends;
-    for (int l = 0; l < whole; l++)
+}
+
+void lf_exec_forward(struct lf_exec *x, int first, int end)
+{
+    const struct lf_config *c = &x->model->config;
+    const struct lf_acts *acts = x->plan.S_train > 0 ? x->saved : &x->serve;
+    int step = x->plan.S_train > 0 ? 1 : 0; /* each layer its own, or all the same */
+    int whole = lf_min_int(end, c->L - x->plan.ends);
+    if (first == 0)
+        embed(x, acts);
+    for (int l = first; l < whole; l++)
         lf_exec_block(x, &x->all, l, &acts[l * step]);
+    if (end < c->L)
+        return;
     x->x_last = acts[(c->L - 1) * step].x_out;
     if (x->plan.ends)
         last_block_ends(x, c->L - 1, acts);

@@ -7,6 +7,7 @@
  *   exec_gain.c      DoRA's share of them
  *   exec_forward.c   embedding and blocks
  *   exec_step.c      decoding steps, recorded
+ *   exec_parts.c     a batch in parts, and another one between them
  *   exec_head.c      final norm, logits, loss and its gradient, sampling
  *   exec_backward.c  the gradient through the blocks
  *   exec_offload.c   what waits for backward in host memory
@@ -98,6 +99,19 @@ struct lf_step_key {
 
 struct lf_recordings; /* exec_step.c */
 
+/* What of a batch of cached sequences lasts from one block to the next: the exec's fields of these
+ * names while it runs, and of another batch here meanwhile. */
+struct lf_aside {
+    char *meta, *h_meta;
+    size_t meta_cap, meta_bytes;
+    struct lf_batch_plan plan;
+    struct lf_pass all, ends;
+    const int32_t *rows_ends;
+    bool lora[LF_PROJ_MAX], gain[LF_PROJ_MAX];
+    int part, n_parts;
+    void *x; /* (T, C) work.x */
+};
+
 /* Tokens that are being drawn, or were and are not fetched yet. */
 struct lf_draw {
     int n, top_ld;
@@ -182,6 +196,10 @@ struct lf_exec {
     struct lf_recordings *recordings; /* NULL where the device records nothing */
     struct lf_step_key step;          /* of this batch */
     bool recorded;                    /* this batch runs as a recorded step */
+    /* Parts */
+    int part, n_parts; /* of the batch's n_parts so many are on the stream */
+    struct lf_aside aside;
+    bool is_aside; /* the batch that runs is the small one that aside is for */
 };
 
 static inline void *lf_at(const void *p, size_t elements, size_t es)
@@ -235,8 +253,8 @@ void lf_exec_gain_bwd(struct lf_exec *x, const struct lf_pass *p, int l, enum lf
 void lf_exec_gain_grads(struct lf_exec *x, const struct lf_pass *p, int l, enum lf_group_kind g,
                         const void *dy, const void *in, int ldx);
 
-/* exec_forward.c */
-void lf_exec_forward(struct lf_exec *x);
+/* exec_forward.c: blocks [first, end), and the embedding before the first of all. */
+void lf_exec_forward(struct lf_exec *x, int first, int end);
 void lf_exec_block(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
 /* Its MLP up to the activation, from x_mid. */
 void lf_exec_mlp_inner(struct lf_exec *x, const struct lf_pass *p, int l, const struct lf_acts *b);
@@ -255,6 +273,15 @@ void lf_exec_step_round(struct lf_exec *x);
 /* Puts the forward of the packed batch on the stream; records it when it is the first of its key.
  */
 enum lf_err lf_exec_step(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+
+/* exec_parts.c */
+/* A plan's arrays, for batches of n_seqs. False: no memory; free what there is. */
+bool lf_exec_plan_new(struct lf_batch_plan *p, size_t n_seqs);
+void lf_exec_plan_free(struct lf_batch_plan *p);
+/* The host's part of what is set aside; its limits are those of a batch there. */
+struct lf_exec_limits lf_exec_aside_limits(const struct lf_exec *x);
+enum lf_err lf_exec_aside_open(struct lf_exec *x, struct lf_diag *diag) LF_MUST_CHECK;
+void lf_exec_aside_close(struct lf_exec *x);
 
 /* exec_head.c: losses of the supervised rows into h_loss (there after a wait); with grad, of
  * training rows also the gradient of the last block's output, into work.dx. */

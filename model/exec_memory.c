@@ -260,6 +260,9 @@ static struct size_walk walk_table(struct lf_exec *x, char *base)
     }
     take_kv(x, &w, &m->kv);
     x->meta = take(&w, &m->scratch, x->meta_cap, 1, 1);
+    x->aside.meta = take(&w, &m->scratch, x->aside.meta_cap, 1, 1);
+    x->aside.x = take(&w, &m->activations, (size_t)x->limits.aside_tokens,
+                      (size_t)x->model->config.C, x->es);
     m->scratch += x->memory.scratch; /* the stream's, reserved before */
     return w;
 }

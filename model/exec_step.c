@@ -58,7 +58,7 @@ int lf_exec_step_rows(const struct lf_exec *x, int T, int n_max)
     const struct lf_config *c = &x->model->config;
     int unit = T <= 8 ? 1 : T <= 64 ? 8 : 16;
     int most = lf_min_int(x->limits.tokens_max, x->limits.seqs_max);
-    if (!x->recordings || T > lf_min_int(ROWS_MOST, most) ||
+    if (!x->recordings || x->is_aside || T > lf_min_int(ROWS_MOST, most) ||
         rounded(n_max, 1) * (c->H / c->Hkv) > LF_ATTN_FEW)
         return 0;
     return lf_min_int((T + unit - 1) / unit * unit, most);
@@ -108,7 +108,7 @@ static enum lf_err record(struct lf_exec *x, struct lf_recording **out, struct l
     enum lf_err rc = lf_stream_record_begin(x->stream, diag);
     if (rc != LF_OK)
         return rc;
-    lf_exec_forward(x);
+    lf_exec_forward(x, 0, x->model->config.L);
     rc = lf_stream_record_end(x->stream, &graph, diag);
     if (rc != LF_OK)
         return rc;

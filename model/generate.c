@@ -1,4 +1,4 @@
-/* Generation: who takes part in the next batch, who holds KV pages, what each sequence becomes. */
+/* Generation: what each sequence becomes, from step to step. */
 #include "model/generate_inside.h"
 
 #include "core/clock.h"
@@ -14,11 +14,6 @@
 struct lf_sample_params lf_sample_greedy(void)
 {
     return (struct lf_sample_params){.temperature = 0, .top_p = 1, .repetition_penalty = 1};
-}
-
-static int pages_for(int n_tokens)
-{
-    return (n_tokens + LF_KV_PAGE_TOKENS - 1) / LF_KV_PAGE_TOKENS;
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -53,6 +48,8 @@ static enum lf_err flights_new(struct lf_gen *g, size_t n, struct lf_diag *diag)
         if (rc == LF_OK && !f->rows)
             rc = lf_no_memory(diag, "%zu live sequences", n);
     }
+    for (int i = 0; i < LF_STEP_PARTS_MAX && rc == LF_OK; i++)
+        rc = lf_mark_new(&g->marks[i], stream, diag);
     return rc;
 }
 
@@ -79,6 +76,7 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     }
     size_t n = (size_t)g->seqs_max;
     g->ahead = limits->ahead;
+    g->parts_wanted = g->n_parts = g->part = 1;
     g->draft = limits->draft;
     bool chosen = g->draft && limits->speculate != LF_SPECULATE_AUTO;
     lf_speculation_init(&g->look_up, chosen ? 0 : limits->speculate);
@@ -94,11 +92,13 @@ enum lf_err lf_gen_new(struct lf_gen **out, struct lf_exec *x, const struct lf_m
     g->some = calloc(n, sizeof *g->some);
     g->draft_ids = calloc(n, sizeof *g->draft_ids);
     g->params = calloc(n, sizeof *g->params);
+    g->planned_aside = calloc(n, sizeof *g->planned_aside);
+    g->batch_aside = calloc(n, sizeof *g->batch_aside);
     g->score = calloc((size_t)g->tokens_max, sizeof *g->score);
     bool tokens = tokens_new(&g->landed, n) && tokens_new(&g->scored, (size_t)g->tokens_max);
-    if (rc == LF_OK &&
-        (!g->seqs || !g->planned || !g->batch || !g->results || !g->which || !g->at || !g->owners ||
-         !g->some || !g->draft_ids || !g->params || !g->score || !tokens))
+    if (rc == LF_OK && (!g->seqs || !g->planned || !g->batch || !g->results || !g->which ||
+                        !g->at || !g->owners || !g->some || !g->draft_ids || !g->params ||
+                        !g->score || !g->planned_aside || !g->batch_aside || !tokens))
         rc = lf_no_memory(diag, "%zu live sequences", n);
     if (rc == LF_OK)
         *out = g;
@@ -120,7 +120,7 @@ static enum lf_err land(struct lf_gen *g, struct gen_flight **out, struct lf_dia
     g->step_prompt = f->n_prompt;
     g->step_background = f->n_background;
     if (rc == LF_OK)
-        g->step_seconds = lf_mark_seconds(f->begin, f->end);
+        g->step_seconds = lf_mark_seconds(f->begin, f->end) - f->between_seconds;
     return rc;
 }
 
@@ -137,6 +137,10 @@ void lf_gen_free(struct lf_gen *g)
             lf_exec_kv_release(g->draft->exec, &g->seqs[i].draft_kv);
         free(g->seqs[i].tokens);
     }
+    for (int i = 0; i < LF_STEP_PARTS_MAX; i++)
+        lf_mark_free(g->marks[i]);
+    free(g->planned_aside);
+    free(g->batch_aside);
     for (int i = 0; i < LF_DRAWS_MAX; i++) {
         lf_mark_free(g->flights[i].begin);
         lf_mark_free(g->flights[i].end);
@@ -209,6 +213,10 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
     enum lf_err rc = check_request(g, r, diag);
     if (rc != LF_OK)
         return rc;
+    if (g->n_seqs == g->seqs_max) /* maybe of some that leave */
+        rc = lf_gen_settle(g, diag);
+    if (rc != LF_OK)
+        return rc;
     if (g->n_seqs == g->seqs_max)
         return lf_fail(diag, LF_E_OVERLOADED, "%d sequences are live already", g->n_seqs);
     int32_t *tokens = malloc(((size_t)r->n + (size_t)r->max_tokens) * sizeof *tokens);
@@ -241,16 +249,9 @@ enum lf_err lf_gen_add(struct lf_gen *g, const struct lf_gen_request *r, uint64_
     return LF_OK;
 }
 
-/* What it has read stays for those who begin alike. */
-static void give_back(struct lf_gen *g, struct gen_seq *s)
-{
-    lf_exec_kv_keep(g->x, &s->kv, s->tokens, s->n);
-    lf_exec_kv_release(g->x, &s->kv);
-}
-
 static void remove_at(struct lf_gen *g, int i)
 {
-    give_back(g, &g->seqs[i]);
+    lf_gen_give_back(g, &g->seqs[i]);
     if (g->draft)
         lf_exec_kv_release(g->draft->exec, &g->seqs[i].draft_kv);
     free(g->seqs[i].tokens);
@@ -261,278 +262,14 @@ static void remove_at(struct lf_gen *g, int i)
 void lf_gen_remove(struct lf_gen *g, uint64_t id)
 {
     for (int i = 0; i < g->n_seqs; i++) {
-        if (g->seqs[i].id == id) {
-            remove_at(g, i);
-            return;
-        }
-    }
-}
-
-/* ---- The batch ------------------------------------------------------------------------------- */
-
-/* Takes the pages of the youngest sequence that holds some, sequence i or a younger one. Returns
- * its index, or -1 where none of them holds any. */
-static int preempt(struct lf_gen *g, int i)
-{
-    for (int j = g->n_seqs - 1; j >= i; j--) {
-        struct gen_seq *s = &g->seqs[j];
-        if (s->kv.n_pages == 0)
+        if (g->seqs[i].id != id)
             continue;
-        g->preempted++;
-        give_back(g, s);
-        return j;
-    }
-    return -1;
-}
-
-/* A sequence that has outgrown its cached keys is read again, as transformers does. */
-static void reread_outgrown(struct lf_gen *g)
-{
-    for (int i = 0; i < g->n_seqs; i++)
-        if (lf_exec_kv_outgrown(g->x, &g->seqs[i].kv, length(&g->seqs[i])))
-            give_back(g, &g->seqs[i]);
-}
-
-static void plan(struct lf_gen *g, int i, int take)
-{
-    struct gen_seq *s = &g->seqs[i];
-    s->planned = true;
-    g->planned[g->n_batch] = i;
-    const int32_t *ids = s->drawn > 0 ? &s->draw : s->tokens + s->kv.n_tokens;
-    g->batch[g->n_batch++] =
-        (struct lf_batch_seq){.ids = ids,
-                              .n = take,
-                              .kv = &s->kv,
-                              .slot = s->slot,
-                              .last_only = s->n_scored >= s->n_prompt && s->n_drafts == 0};
-    g->n_tokens += take;
-}
-
-/* Tokens that are put behind the sequence's. */
-static int look_up(struct gen_seq *s, int most)
-{
-    lf_gen_draft_cut(s, s->n);
-    return lf_speculation_look_up(s->tokens, s->n, most);
-}
-
-/* This step has drafts behind its tokens. */
-static bool takes_drafts(const struct lf_gen *g, const struct gen_seq *s)
-{
-    return g->by && s->drawn == 0 && lf_speculation_drafts(g->by, s->kv.owner);
-}
-
-/* How many it may have: with them comes a token that is none. */
-static int drafts_most(const struct gen_seq *s, const struct lf_speculation *by)
-{
-    return lf_min_int(by->most, s->max_tokens - (s->n - s->n_prompt) - 1);
-}
-
-/* What it may go on with, where this step has drafts, and pages for them. */
-static void plan_drafts(struct lf_gen *g, struct gen_seq *s, int *left)
-{
-    if (!takes_drafts(g, s))
-        return;
-    bool drawn = g->by == &g->drafting;
-    int room = lf_min_int(*left, g->tokens_max - g->n_tokens - 1);
-    int most = lf_min_int(drawn ? s->n_proposed : drafts_most(s, g->by), room);
-    if (most > 0 && !lf_exec_kv_outgrown(g->x, &s->kv, s->n + most))
-        lf_gen_add_drafts(g, s, drawn ? most : look_up(s, most));
-    if (lf_exec_kv_grow(g->x, &s->kv, s->n + s->n_drafts) != LF_OK)
-        s->n_drafts = s->n_drafted = 0;
-    if (s->n_drafts == 0 && (!drawn || s->n_proposed > 0))
-        lf_speculation_came(g->by, s->kv.owner, 0, 0);
-    *left -= s->n_drafts;
-}
-
-static bool goes_on(const struct lf_gen *g, const struct gen_seq *s)
-{
-    return decodes(s) && !drawn_out(s) && g->held != LF_GEN_HELD_DECODING &&
-           !(g->held && s->background);
-}
-
-/* Where the draft base makes this step's drafts: it does so for all at once, as far as there are
- * rows for them. */
-static enum lf_err draw_drafts(struct lf_gen *g, struct lf_diag *diag)
-{
-    int n = 0, left = g->seqs_max - g->n_seqs;
-    if (g->by != &g->drafting)
-        return LF_OK;
-    for (int i = 0; i < g->n_seqs; i++) {
-        struct gen_seq *s = &g->seqs[i];
-        s->n_proposed = 0;
-        if (left > 0 && goes_on(g, s) && takes_drafts(g, s) && drafts_most(s, g->by) > 0) {
-            s->n_guesses = s->n_guessed = 0; /* overwritten */
-            left -= drafts_most(s, g->by);
-            g->some[n++] = s;
-        }
-    }
-    return lf_gen_propose(g, g->some, n, diag);
-}
-
-/* Every sequence that decodes, oldest first, so that those whose pages are taken come later.
- * Returns how many go on from a token that they made. */
-static int plan_decoding(struct lf_gen *g)
-{
-    int n = 0, left = g->seqs_max - g->n_seqs; /* rows for drafts */
-    for (int i = 0; i < g->n_seqs && g->n_tokens < g->tokens_max; i++) {
-        struct gen_seq *s = &g->seqs[i];
-        bool ours = goes_on(g, s);
-        while (ours && lf_exec_kv_grow(g->x, &s->kv, length(s)) != LF_OK)
-            ours = preempt(g, i) > i;
-        if (ours) {
-            plan_drafts(g, s, &left);
-            plan(g, i, 1 + s->n_drafts);
-            n += length(s) > s->n_prompt;
-        }
-    }
-    return n;
-}
-
-/* Pages for all that a waiting sequence has to read, leaving one for each that runs; the first of
- * an empty batch takes them from younger ones, so that there is always progress. What others have
- * read need not be read again, unless it is to be scored. */
-static bool admit(struct lf_gen *g, int i)
-{
-    struct gen_seq *s = &g->seqs[i];
-    if (s->kv.n_pages > 0)
-        return true;
-    s->kv.planned = s->n;
-    if (s->n_scored >= s->n_prompt)
-        lf_exec_kv_find(g->x, &s->kv, s->tokens, s->n);
-    int needed = pages_for(s->n) - s->kv.n_pages;
-    bool others = g->n_batch > 0 || g->held == LF_GEN_HELD_DECODING;
-    while (!others && lf_exec_kv_free_pages(g->x) < needed)
-        if (preempt(g, i + 1) < 0)
-            break;
-    for (int j = 0; j < g->n_seqs && others; j++)
-        needed += j != i && g->seqs[j].kv.n_pages > 0;
-    if (lf_exec_kv_free_pages(g->x) < needed || lf_exec_kv_grow(g->x, &s->kv, s->n) != LF_OK) {
-        lf_exec_kv_release(g->x, &s->kv);
-        return false;
-    }
-    if (s->n_cached < 0)
-        s->n_cached = s->kv.n_tokens;
-    g->cached_tokens += s->kv.n_tokens;
-    return true;
-}
-
-/* It reads in this step or a later one. One that is read and draws nothing is about to end; one
- * that is to be read again waits for its tokens that are on their way. */
-static bool reads(const struct lf_gen *g, const struct gen_seq *s)
-{
-    return !decodes(s) && s->drawn == 0 && pending(s) > 0 && !s->planned && !s->awaits &&
-           !(g->held && s->background);
-}
-
-/* Tokens of the group's prompts in the batch; `first`: where prompts begin in it. */
-static int group_reads(const struct lf_gen *g, uint64_t group, int first)
-{
-    int n = 0;
-    for (int b = first; b < g->n_batch; b++)
-        n += g->seqs[g->planned[b]].group == group ? g->batch[b].n : 0;
-    return n;
-}
-
-/* Of the group that has the least in the batch the one with the least to read, of several the
- * oldest; -1: none reads. */
-static int next_reader(const struct lf_gen *g, int first)
-{
-    int found = -1, least = 0;
-    for (int i = 0; i < g->n_seqs; i++) {
-        const struct gen_seq *s = &g->seqs[i];
-        if (!reads(g, s))
-            continue;
-        int in_batch = group_reads(g, s->group, first);
-        if (found >= 0 &&
-            (in_batch > least || (in_batch == least && pending(s) >= pending(&g->seqs[found]))))
-            continue;
-        found = i;
-        least = in_batch;
-    }
-    return found;
-}
-
-/* Pages that hold the same in both texts. */
-static int common_pages(const struct gen_seq *a, const struct gen_seq *b)
-{
-    int n = lf_min_int(a->n, b->n), k = 0;
-    while (k < n && a->tokens[k] == b->tokens[k])
-        k++;
-    return k / LF_KV_PAGE_TOKENS;
-}
-
-/* Of an empty sequence's beginning, to be found now. */
-static int found_pages(struct lf_gen *g, struct gen_seq *s)
-{
-    s->kv.planned = s->n;
-    lf_exec_kv_find(g->x, &s->kv, s->tokens, s->n);
-    int n = s->kv.n_pages;
-    lf_exec_kv_release(g->x, &s->kv);
-    return n;
-}
-
-/* Sequence i holds no page yet, and one that reads in this step is about to have read more of i's
- * beginning than is to be found now: a step later that need not be read again. */
-static bool is_being_read(struct lf_gen *g, int i)
-{
-    struct gen_seq *s = &g->seqs[i];
-    int row = lf_rope_row(&g->m->config, s->n), most = (s->n - 1) / LF_KV_PAGE_TOKENS;
-    if (s->kv.n_pages > 0 || s->kv.owner == 0 || s->n_scored < s->n_prompt)
-        return false;
-    for (int b = 0; b < g->n_batch; b++) {
-        const struct gen_seq *other = &g->seqs[g->planned[b]];
-        if (other->kv.owner != s->kv.owner || other->kv.rope_row != row || decodes(other))
-            continue;
-        int common = lf_min_int(common_pages(s, other), most);
-        if (common * LF_KV_PAGE_TOKENS > other->kv.n_tokens && common > found_pages(g, s))
-            return true;
-    }
-    return false;
-}
-
-/* The one that is in the batch already reads on, as far as there is room. */
-static void read_on(struct lf_gen *g, int b, int left)
-{
-    int more = lf_min_int(left, pending(&g->seqs[g->planned[b]]) - g->batch[b].n);
-    g->batch[b].n += more;
-    g->n_tokens += more;
-}
-
-/* Prompts: groups in turn, and of a group the shortest first, so that a short one need not wait for
- * a long one; but half of what there is room for is the oldest one's, so that all have their turn.
- * Nobody overtakes the oldest where it waits for pages. Those that begin alike begin one after the
- * other. */
-static void plan_reading(struct lf_gen *g, int prefill_max)
-{
-    int left = g->tokens_max - g->n_tokens, oldest = -1, first = g->n_batch;
-    int64_t others = 0;
-    if (prefill_max > 0)
-        left = lf_min_int(left, prefill_max);
-    if (prefill_max < 0 && g->n_batch > 0)
-        return;
-    for (int i = 0; i < g->n_seqs; i++) {
-        if (!reads(g, &g->seqs[i]))
-            continue;
-        if (oldest < 0)
-            oldest = i;
+        if (g->open) /* in which sequences have their places */
+            g->seqs[i].over = g->seqs[i].leaves = true;
         else
-            others += pending(&g->seqs[i]);
+            remove_at(g, i);
+        return;
     }
-    int share = others < left / 2 ? left - (int)others : left - left / 2;
-    if (next_reader(g, first) == oldest)
-        share = left;
-    for (int i = oldest; i >= 0 && left > 0; i = next_reader(g, first)) {
-        g->seqs[i].awaits = is_being_read(g, i);
-        if (g->seqs[i].awaits)
-            continue;
-        if (!admit(g, i))
-            return;
-        int take = lf_min_int(pending(&g->seqs[i]), i == oldest ? share : left);
-        plan(g, i, take);
-        left -= take;
-    }
-    if (left > 0 && g->n_batch > first) /* the oldest's: what others did not need */
-        read_on(g, first, left);
 }
 
 /* ---- A step ---------------------------------------------------------------------------------- */
@@ -582,13 +319,13 @@ static void refuse_drafts(struct lf_gen *g, struct gen_seq *s)
 /* Looks up what drafts would be, where none are made. */
 static void guess(struct lf_gen *g, struct gen_seq *s)
 {
-    int most = drafts_most(s, &g->look_up);
+    int most = lf_gen_drafts_most(s, &g->look_up);
     bool drafts = g->by && lf_speculation_drafts(g->by, s->kv.owner);
     if (s->n_guessed > 0 || s->n_drafts > 0 || drafts || most < 1 ||
         !lf_speculation_guesses(&g->look_up, s->n))
         return;
     s->guessed = &g->look_up;
-    s->n_guesses = s->n_guessed = look_up(s, most);
+    s->n_guesses = s->n_guessed = lf_gen_look_up(s, most);
     if (s->n_guessed == 0)
         lf_speculation_came(&g->look_up, s->kv.owner, 0, 0);
 }
@@ -597,7 +334,8 @@ static void guess(struct lf_gen *g, struct gen_seq *s)
 static bool may_guess(const struct lf_gen *g, const struct gen_seq *s)
 {
     bool drafts = g->by && lf_speculation_drafts(g->by, s->kv.owner);
-    return s->n > s->n_prompt && s->n_guessed == 0 && !drafts && drafts_most(s, &g->drafting) > 0;
+    return s->n > s->n_prompt && s->n_guessed == 0 && !drafts &&
+           lf_gen_drafts_most(s, &g->drafting) > 0;
 }
 
 /* The same by the draft base, of one sequence after the other, now and then: its steps cost time
@@ -671,49 +409,37 @@ static void accept(struct lf_gen *g, struct gen_seq *s, const struct gen_flight 
         guess(g, s);
 }
 
-/* The batch, and how many of it decode. Where those who are not held have nothing for it, as they
- * wait for pages, others are in it after all. */
-static int plan_batch(struct lf_gen *g, int prefill_max)
+/* What the batch is, for whoever asks about the step. */
+static void describe(const struct lf_gen *g, struct gen_flight *f, int n_decoding)
 {
-    enum lf_gen_held held = g->held;
-    int n_decoding;
-    for (;; g->held--) {
-        g->n_batch = g->n_tokens = 0;
-        n_decoding = plan_decoding(g);
-        plan_reading(g, prefill_max);
-        if (g->n_batch > 0 || g->held == LF_GEN_HELD_NONE)
-            break;
-    }
-    g->held = held;
-    return n_decoding;
-}
-
-/* Puts the next step's forward on the stream, where any sequence has something for it. */
-static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *diag)
-{
-    struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
-    for (int i = 0; i < g->n_seqs; i++) {
-        g->seqs[i].planned = g->seqs[i].awaits = false;
-        g->seqs[i].n_drafts = g->seqs[i].n_drafted = 0;
-    }
-    reread_outgrown(g);
-    lf_mark_set(f->begin);
-    enum lf_err rc = draw_drafts(g, diag);
-    if (rc != LF_OK)
-        return rc;
-    int n_decoding = plan_batch(g, prefill_max);
-    if (g->n_batch == 0)
-        return LF_OK;
     f->n_background = f->n_drafts = 0;
     for (int b = 0; b < g->n_batch; b++) {
         f->n_background += g->seqs[g->planned[b]].background;
         f->n_drafts += g->seqs[g->planned[b]].n_drafts;
     }
-    f->by = g->by;
     f->n_decoding = n_decoding;
     f->n_prompt = g->n_tokens - n_decoding - f->n_drafts;
+    f->between_seconds = 0;
+}
+
+/* Puts the next step's forward on the stream, or the first of its parts, where any sequence has
+ * something for it. */
+static enum lf_err launch(struct lf_gen *g, int prefill_max, int n_parts, struct lf_diag *diag)
+{
+    struct gen_flight *f = &g->flights[(g->flight_first + g->n_flights) % LF_DRAWS_MAX];
+    int n_decoding;
+    g->part = g->n_parts = 1;
+    lf_mark_set(f->begin);
+    enum lf_err rc = lf_gen_plan(g, prefill_max, &n_decoding, diag);
+    if (rc != LF_OK || g->n_batch == 0)
+        return rc;
+    describe(g, f, n_decoding);
+    f->by = g->by;
     g->drafted += f->n_drafts;
-    rc = lf_exec_run(g->x, g->batch, g->n_batch, g->results, diag);
+    rc = lf_exec_begin(g->x, g->batch, g->n_batch, n_parts, diag);
+    if (rc == LF_OK && lf_exec_part_way(g->x))
+        g->n_parts = n_parts;
+    lf_mark_set(g->marks[0]);
     rc = rc ?: lf_gen_score(g, diag);
     if (rc == LF_OK)
         g->open = f;
@@ -722,13 +448,9 @@ static enum lf_err launch(struct lf_gen *g, int prefill_max, struct lf_diag *dia
     return rc;
 }
 
-/* And its draws behind it. */
-static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
+/* The draws of the batch behind it: the step is on its way. */
+static enum lf_err draw(struct lf_gen *g, struct gen_flight *f, struct lf_diag *diag)
 {
-    struct gen_flight *f = g->open;
-    if (!f)
-        return LF_OK;
-    g->open = NULL;
     enum lf_err rc = lf_gen_draw(g, f, diag);
     if (rc != LF_OK) {
         rewind_batch(g);
@@ -747,6 +469,20 @@ static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
     g->n_flights++;
     g->prompt_tokens += f->n_prompt;
     return LF_OK;
+}
+
+/* Of the batch that has run, once all of it is on the stream. Who was to leave does. */
+static enum lf_err launch_draws(struct lf_gen *g, struct lf_diag *diag)
+{
+    struct gen_flight *f = g->open;
+    if (!f || lf_gen_part_way(g))
+        return LF_OK;
+    g->open = NULL;
+    enum lf_err rc = draw(g, f, diag);
+    for (int i = g->n_seqs - 1; i >= 0; i--)
+        if (g->seqs[i].leaves)
+            remove_at(g, i);
+    return rc;
 }
 
 /* Where drafts come from by which the sequences that decode now gain most; NULL: they do not. */
@@ -797,40 +533,19 @@ static bool draws_wait(const struct lf_gen *g)
     return wait;
 }
 
-enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
-                        struct lf_diag *diag)
+/* The tokens of the flight that has landed. */
+static int hear(struct lf_gen *g, const struct gen_flight *f, struct lf_gen_token *out)
 {
-    struct gen_flight *f = NULL;
     int n = 0;
-    g->step_decoding = g->step_prompt = g->step_background = 0;
-    g->step_seconds = 0;
-    enum lf_err rc = LF_OK;
-    uint64_t begin = g->n_flights == 0 ? lf_clock_ns() : 0;
-    g->by = drafts_by(g);
-    if (g->n_flights == 0)
-        rc = launch(g, prefill_max, diag) ?: launch_draws(g, diag);
-    if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
-        rc = launch(g, prefill_max, diag);
-    if (rc == LF_OK && !draws_wait(g))
-        rc = launch_draws(g, diag);
-    if (rc == LF_OK && g->n_flights > 0)
-        rc = land(g, &f, diag);
-    if (rc != LF_OK)
-        return rc;
-    if (f)
-        price(g, f, begin > 0 ? (double)(lf_clock_ns() - begin) / 1e9 : g->step_seconds);
-    for (int i = 0; f && i < f->n; i++) {
+    for (int i = 0; i < f->n; i++) {
         struct gen_seq *s = find(g, &f->rows[i]);
         if (s && s->n_refused > 0)
             s->n_refused--;
         else if (s)
             accept(g, s, f, i, &out[n++]);
     }
-    rc = launch_draws(g, diag);
-    if (rc != LF_OK)
-        return rc;
     g->completion_tokens += n;
-    for (int i = 0; f && i < f->n_done; i++) {
+    for (int i = 0; i < f->n_done; i++) {
         const struct gen_seq *s = find(g, &f->rows[f->n + i]);
         if (s)
             out[n++] = (struct lf_gen_token){.id = s->id,
@@ -839,13 +554,154 @@ enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *
                                              .n_cached = s->n_cached,
                                              .finish = LF_FINISH_LENGTH};
     }
+    return n;
+}
+
+static void remove_ended(struct lf_gen *g, const struct lf_gen_token *tokens, int n)
+{
     for (int i = 0; i < n; i++)
-        if (out[i].finish != LF_FINISH_NONE)
-            lf_gen_remove(g, out[i].id);
+        if (tokens[i].finish != LF_FINISH_NONE)
+            lf_gen_remove(g, tokens[i].id);
+}
+
+static void begin_step(struct lf_gen *g)
+{
+    g->step_decoding = g->step_prompt = g->step_background = 0;
+    g->step_seconds = 0;
+}
+
+enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
+                        struct lf_diag *diag)
+{
+    struct gen_flight *f = NULL;
+    int n = 0;
+    lf_assert(!lf_gen_part_way(g));
+    begin_step(g);
+    enum lf_err rc = LF_OK;
+    uint64_t begin = g->n_flights == 0 ? lf_clock_ns() : 0;
+    g->by = drafts_by(g);
+    if (g->n_flights == 0)
+        rc = launch(g, prefill_max, 1, diag) ?: launch_draws(g, diag);
+    if (rc == LF_OK && g->n_flights == 1 && may_go_ahead(g))
+        rc = launch(g, prefill_max, g->parts_wanted, diag);
+    if (rc == LF_OK && !draws_wait(g))
+        rc = launch_draws(g, diag);
+    if (rc == LF_OK && g->n_flights > 0)
+        rc = land(g, &f, diag);
+    if (rc != LF_OK)
+        return rc;
+    if (f) {
+        price(g, f, begin > 0 ? (double)(lf_clock_ns() - begin) / 1e9 : g->step_seconds);
+        n = hear(g, f, out);
+    }
+    rc = launch_draws(g, diag);
+    if (rc != LF_OK)
+        return rc;
+    remove_ended(g, out, n);
     rc = guess_by_draft(g, diag);
     if (rc == LF_OK)
         *n_out = n;
     return rc;
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+void lf_gen_parts(struct lf_gen *g, int n_parts)
+{
+    bool may = lf_exec_limits(g->x)->aside_tokens > 0 && !g->draft;
+    int most = lf_min_int(LF_STEP_PARTS_MAX, g->m->config.L);
+    g->parts_wanted = may ? lf_min_int(n_parts, most) : 1;
+}
+
+bool lf_gen_in_parts(const struct lf_gen *g)
+{
+    return g->n_parts > 1;
+}
+
+bool lf_gen_part_way(const struct lf_gen *g)
+{
+    return g->part < g->n_parts;
+}
+
+enum lf_err lf_gen_await(struct lf_gen *g, struct lf_diag *diag)
+{
+    int over = g->part - (lf_gen_part_way(g) ? 1 : 2); /* parts that are to be over */
+    return lf_gen_in_parts(g) && over > 0 ? lf_mark_wait(g->marks[over - 1], diag) : LF_OK;
+}
+
+/* Another batch has the tables of the open one meanwhile, or gives them back. */
+static void change_tables(struct lf_gen *g)
+{
+    int *planned = g->planned;
+    struct lf_batch_seq *batch = g->batch;
+    g->planned = g->planned_aside;
+    g->batch = g->batch_aside;
+    g->planned_aside = planned;
+    g->batch_aside = batch;
+}
+
+/* A step of prompts alone, before what is left of the open one. It lands first. */
+static enum lf_err launch_between(struct lf_gen *g, int tokens, struct lf_diag *diag)
+{
+    struct gen_flight *f = &g->flights[g->flight_first];
+    struct gen_flight *other = &g->flights[(g->flight_first + 1) % LF_DRAWS_MAX], own = *f;
+    int n_batch = g->n_batch, n_tokens = g->n_tokens;
+    enum lf_err rc = LF_OK;
+    lf_assert(g->n_flights == 0 && g->open == f);
+    change_tables(g);
+    lf_gen_plan_between(g, lf_min_int(tokens, lf_exec_limits(g->x)->aside_tokens));
+    if (g->n_batch > 0) {
+        *f = *other;
+        *other = own;
+        g->open = other;
+        describe(g, f, 0);
+        f->by = NULL;
+        lf_mark_set(f->begin);
+        lf_exec_set_aside(g->x);
+        rc = lf_exec_begin(g->x, g->batch, g->n_batch, 1, diag);
+        if (rc == LF_OK)
+            rc = draw(g, f, diag);
+        else
+            rewind_batch(g);
+        lf_exec_take_up(g->x);
+    }
+    change_tables(g);
+    g->n_batch = n_batch;
+    g->n_tokens = n_tokens;
+    return rc;
+}
+
+static void put_part(struct lf_gen *g)
+{
+    lf_exec_go_on(g->x);
+    lf_mark_set(g->marks[g->part++]);
+}
+
+enum lf_err lf_gen_go_on(struct lf_gen *g, int tokens, struct lf_gen_token *out, int *n_out,
+                         struct lf_diag *diag)
+{
+    struct gen_flight *f = NULL;
+    begin_step(g);
+    *n_out = 0;
+    if (!lf_gen_part_way(g))
+        return LF_OK;
+    enum lf_err rc = tokens > 0 && may_go_ahead(g) ? launch_between(g, tokens, diag) : LF_OK;
+    put_part(g);
+    if (rc == LF_OK && g->n_flights > 0)
+        rc = land(g, &f, diag);
+    if (rc == LF_OK && f) {
+        g->open->between_seconds += g->step_seconds;
+        *n_out = hear(g, f, out);
+        remove_ended(g, out, *n_out);
+    }
+    return rc ?: launch_draws(g, diag);
+}
+
+enum lf_err lf_gen_settle(struct lf_gen *g, struct lf_diag *diag)
+{
+    while (lf_gen_part_way(g))
+        put_part(g);
+    return launch_draws(g, diag);
 }
 
 void lf_gen_forget(struct lf_gen *g, uint64_t owner)

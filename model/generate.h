@@ -18,6 +18,9 @@
  * those are there: a guide's mask is made while the device works. Where a prompt is scored, steps
  * wait for each other as without it.
  *
+ * Of what goes ahead a step may be put on the stream in parts (lf_gen_parts), so that who comes
+ * meanwhile need not wait for the end of it: his prompt is read between two of them.
+ *
  * With `speculate` a step tries out tokens that a sequence may go on with (model/speculate.h): it
  * makes up to one more than there were drafts, the same that come without. Steps with drafts do not
  * go ahead.
@@ -158,6 +161,24 @@ void lf_gen_remove(struct lf_gen *g, uint64_t id);
  * live sequences it does nothing. Fails only for the device; the sequences are then still live. */
 enum lf_err lf_gen_step(struct lf_gen *g, int prefill_max, struct lf_gen_token *out, int *n_out,
                         struct lf_diag *diag) LF_MUST_CHECK;
+/* Steps that go ahead are put on the stream in so many parts from here on, up to LF_STEP_PARTS_MAX,
+ * where the exec has room for a batch between them (aside_tokens) and there is no draft base. Those
+ * that are recorded are not. 1: at once. */
+void lf_gen_parts(struct lf_gen *g, int n_parts);
+/* The last step is in parts: lf_gen_await says when more has to be put on the stream. */
+bool lf_gen_in_parts(const struct lf_gen *g);
+/* Some of them are not on the stream: lf_gen_go_on comes next, not lf_gen_step. */
+bool lf_gen_part_way(const struct lf_gen *g);
+/* Until the stream is at the last part but one that it has, or two parts before the step's end.
+ * Returns at once where the last step is not in parts. */
+enum lf_err lf_gen_await(struct lf_gen *g, struct lf_diag *diag) LF_MUST_CHECK;
+/* The next part. tokens > 0: before it a step of up to so many tokens of prompts alone, and its
+ * tokens, as lf_gen_step's. Prompts that are to be scored are not in it. */
+enum lf_err lf_gen_go_on(struct lf_gen *g, int tokens, struct lf_gen_token *out, int *n_out,
+                         struct lf_diag *diag) LF_MUST_CHECK;
+/* All parts that are left: whoever else uses the exec, or changes what is in an adapter's slot, has
+ * to call it before. */
+enum lf_err lf_gen_settle(struct lf_gen *g, struct lf_diag *diag) LF_MUST_CHECK;
 /* What was read for the owner is not found any more. */
 void lf_gen_forget(struct lf_gen *g, uint64_t owner);
 /* Until it is called again these take no part in steps that have others. */

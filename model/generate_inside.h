@@ -35,7 +35,8 @@ struct gen_seq {
     int n_bias;
     struct lf_guide *guide; /* or NULL */
     bool failed;            /* it is */
-    bool over;              /* its last token is here */
+    bool over;              /* its last token is here, or it is not wanted any more */
+    bool leaves;            /* as soon as the batch that it may be in is on the stream */
     struct lf_scores *scores;
     int n_scored; /* the prompt's tokens up to here have their scores, or need none */
     bool ignore_eos;
@@ -54,6 +55,7 @@ struct gen_flight {
     int n_drafts;                /* tokens that go on from these sequences */
     struct lf_speculation *by;   /* whose; then it waited. NULL: it was for none */
     int n_background;            /* sequences of the batch */
+    double between_seconds;      /* of begin to end, that another step took between its parts */
     int n, n_done;
     int top_ld;
     struct gen_row {
@@ -107,7 +109,15 @@ struct lf_gen {
     size_t n_history, history_cap, n_bias, bias_cap;
     uint32_t *masks; /* (seqs_max, words) pinned; NULL: no sequence had a guide so far */
     int n_masks;
-    struct gen_flight *open; /* of the batch that has run and whose draws are not made yet */
+    struct gen_flight *open; /* of the batch that has run, or does in part, and whose draws are not
+                                made yet */
+    /* Parts */
+    int parts_wanted;  /* of steps that go ahead */
+    int part, n_parts; /* of the last step n_parts, so many of them on the stream;
+                          n_parts 1: it was not in parts */
+    struct lf_mark *marks[LF_STEP_PARTS_MAX]; /* behind each */
+    int *planned_aside; /* (seqs_max) planned and batch of a step between them */
+    struct lf_batch_seq *batch_aside;
 };
 
 /* Its tokens, those on their way too. */
@@ -131,6 +141,26 @@ static inline bool decodes(const struct gen_seq *s)
 {
     return s->kv.n_tokens > 0 && pending(s) == 1 && s->max_tokens > 0;
 }
+
+/* How many drafts it may have: with them comes a token that is none. */
+static inline int lf_gen_drafts_most(const struct gen_seq *s, const struct lf_speculation *by)
+{
+    int left = s->max_tokens - (s->n - s->n_prompt) - 1;
+    return by->most < left ? by->most : left;
+}
+
+/* generate_plan.c */
+/* The next batch, and how many of it decode. Where those who are not held have nothing for it, as
+ * they wait for pages, others are in it after all. */
+enum lf_err lf_gen_plan(struct lf_gen *g, int prefill_max, int *n_decoding,
+                        struct lf_diag *diag) LF_MUST_CHECK;
+/* A batch of up to so many tokens of prompts alone, of those who are not in the one before. Nobody
+ * gives pages for it. */
+void lf_gen_plan_between(struct lf_gen *g, int tokens);
+/* The sequence's pages. What it has read stays for those who begin alike. */
+void lf_gen_give_back(struct lf_gen *g, struct gen_seq *s);
+/* Tokens that are put behind the sequence's. */
+int lf_gen_look_up(struct gen_seq *s, int most);
 
 /* generate_draw.c */
 /* Draws for the sequences of the batch that have nothing pending any more, into flight f. */

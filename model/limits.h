@@ -8,6 +8,7 @@
 #define LF_BNB_NAME_MAX 192  /* a matrix, as its checkpoint names it */
 #define LF_BNB_STATE_MAX 256 /* the JSON of one matrix's quant_state */
 #define LF_DRAWS_MAX 2       /* drawings of tokens under way: a step's, and that behind it */
+#define LF_STEP_PARTS_MAX 8  /* of a step: with more each is hardly longer than its launch */
 #define LF_DRAFTS_MAX 7 /* tokens of a text that a step tries out: few longer runs come whole */
 #define LF_RECORDINGS_MAX 48 /* recorded steps; the least recently used one makes room */
 #define LF_SVD_ITERATIONS_MAX                                              \

@@ -2,6 +2,8 @@
  * have; the sizes that follow settle where the cost is what was wanted, however it grows. */
 #include "model/share.h"
 
+#include "model/limits.h"
+
 #include <math.h>
 
 #define KEEP 0.75
@@ -42,6 +44,11 @@
 #define LAUNCH_AHEAD 1e-3
 #define LAUNCH_AHEAD_PART 0.2
 #define LAUNCH_LEAST 1e-3
+
+/* A part of a step is no shorter: the host has as long as it lasts to put the next one on the
+ * stream, and to look who came. */
+#define PART_LEAST 1e-3
+#define PARTS_MIN 3 /* with fewer there is no place between them */
 
 static void smooth(double *mean, double value)
 {
@@ -113,6 +120,25 @@ static double prompts_most(const struct lf_share *s)
     return s->step_most > 0 ? fmin(seconds, s->step_most - s->step) : seconds;
 }
 
+/* A step of so many tokens of prompts alone is over before one of all sequences, and prompts may
+ * have that much. */
+static bool is_for_them_alone(const struct lf_share *s, int64_t unread)
+{
+    double alone = s->read * (double)unread;
+    return alone > 0 && alone < fmin(s->step, s->prompts) && s->without >= ALONE_AFTER;
+}
+
+int lf_share_parts(const struct lf_share *s)
+{
+    int n = (int)fmin(fmin(s->step, s->last) / PART_LEAST, LF_STEP_PARTS_MAX);
+    return n >= PARTS_MIN ? n : 1;
+}
+
+int lf_share_between(const struct lf_share *s, int64_t unread)
+{
+    return is_for_them_alone(s, unread) ? (int)fmin((double)unread, TOKENS_MOST) : 0;
+}
+
 struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts,
                                          int64_t unread)
 {
@@ -125,11 +151,11 @@ struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int
     s->prompts = fmin(s->prompts + s->step * fmin(part, PROMPTS_MOST), most);
     if (s->step == 0 || s->mixed >= MIXED_MOST || s->prompts < least)
         return (struct lf_share_prompts){-1, false};
-    double alone = s->read * (double)unread, all = s->step_prompt * (double)unread;
+    double all = s->step_prompt * (double)unread;
     double seconds = all <= most ? fmax(s->prompts, all) : s->prompts;
     return (struct lf_share_prompts){
         tokens_in(seconds, s->step_prompt, PROMPT_TOKENS_MIN, PROMPT_TOKENS_FIRST),
-        alone > 0 && alone < fmin(s->step, s->prompts) && s->without >= ALONE_AFTER};
+        is_for_them_alone(s, unread)};
 }
 
 double lf_share_launch_after(const struct lf_share *s, const struct lf_gen_status *g)

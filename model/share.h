@@ -50,6 +50,12 @@ struct lf_share_prompts {
  * While nobody decodes a step is only kept short enough for who comes next. */
 struct lf_share_prompts lf_share_prompts(struct lf_share *s, int n_decoding, int n_prompts,
                                          int64_t unread);
+/* In so many parts a step that goes ahead is put on the stream (lf_gen_parts), so that a prompt is
+ * read between two of them: 1 where it is over soon at any rate. */
+int lf_share_parts(const struct lf_share *s);
+/* Tokens of a step of prompts alone between two parts, of `unread`: all, where lf_share_prompts
+ * would give them one of their own. 0: they wait for the end. */
+int lf_share_between(const struct lf_share *s, int64_t unread);
 /* Seconds after the end of the last step until the next one has to be put behind the one that is
  * under way (next_* of g), so that the device has no gap: who comes until then is in it. 0: at
  * once, where nobody knows how long that one takes, or it is short. */

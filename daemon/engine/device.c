@@ -11,6 +11,9 @@
 /* What a training keeps for backward, with the working memory, may take this part of what is free
  * beside the weights. With a card's kv_part a quarter is left, for adapters. */
 #define SAVED_PART 0.4
+/* Of prompts that are read between the parts of a step: what takes longer than a step of hundreds
+ * of sequences waits for its end. */
+#define ASIDE_TOKENS 1024
 #define MIB 1048576.0
 #define LOAD_TELL_NS 5000000000ull /* between two lines about a long load */
 
@@ -118,6 +121,7 @@ static enum lf_err exec_open(struct lf_engine *e, struct lf_diag *diag)
                                     .rows_max = seqs,
                                     .rank_max = LF_RANK_MAX,
                                     .kv_pages = kv_pages(e, info.memory_free, seqs),
+                                    .aside_tokens = lf_stream_async(e->stream) ? ASIDE_TOKENS : 0,
                                     .recompute = e->o->recompute,
                                     .memory_bytes = (size_t)(SAVED_PART * (double)info.memory_free),
                                     .host_bytes = host_bytes(e),
@@ -130,7 +134,7 @@ static enum lf_err draft_lay_out(struct lf_engine *e, struct lf_diag *diag)
 {
     struct lf_exec_limits limits = *lf_exec_limits(e->exec);
     limits.tokens_max = e->o->batch_tokens_max;
-    limits.train_tokens_max = 0;
+    limits.train_tokens_max = limits.aside_tokens = 0;
     limits.rank_max = 1;
     return e->draft ? lf_draft_base_lay_out(e->draft, e->stream, &limits, diag) : LF_OK;
 }
@@ -234,6 +238,7 @@ void lf_engine_release(struct lf_engine *e)
     e->trainer = NULL;
     e->train_begin = e->train_end = NULL;
     e->gen = NULL;
+    e->counted = (struct lf_gen_status){0};
     e->draft = NULL;
     e->exec = NULL;
     e->slots = NULL;

@@ -191,7 +191,8 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
 {
     enum lf_err rc = LF_OK;
     uint64_t shown = 0;
-    while (rc == LF_OK && !lf_engine_makes_way(e) && take_in(e)) {
+    while (rc == LF_OK && !lf_engine_makes_way(e) && (rc = lf_gen_await(e->gen, diag)) == LF_OK &&
+           take_in(e)) {
         lf_engine_sweep(e);
         if (e->trainer)
             lf_engine_trainings_poll(e);
@@ -205,8 +206,7 @@ static enum lf_err run(struct lf_engine *e, struct lf_diag *diag)
             continue;
         if (e->n_live > 0 && e->train_tokens > 0)
             lf_mark_set(e->train_end); /* until serving goes on it is the training's time */
-        if (e->n_live > 0)
-            rc = lf_engine_serve_step(e, diag);
+        rc = e->n_live > 0 ? lf_engine_serve_step(e, diag) : lf_gen_settle(e->gen, diag);
         if (rc == LF_OK && e->trainer && lf_engine_trainings_running(e) > 0)
             rc = train(e, diag);
         if (rc == LF_OK && e->trainer)

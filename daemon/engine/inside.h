@@ -184,6 +184,7 @@ struct lf_engine {
     struct lf_generation **live;   /* (seqs_max) */
     int n_live, n_background;      /* n_background of the live ones */
     struct lf_gen_token *tokens;   /* (seqs_max) of a step */
+    struct lf_gen_status counted;  /* when one landed last */
     struct lf_training *trainings; /* oldest first */
     struct lf_lending *lent;
     struct lf_share share;

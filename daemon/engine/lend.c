@@ -59,7 +59,10 @@ static void take_in(struct lf_engine *e)
 
 void lf_engine_lend_turns(struct lf_engine *e, int budget)
 {
+    struct lf_diag ignored; /* a device that fails says so again */
     take_in(e);
+    if (e->lent && lf_gen_settle(e->gen, &ignored) != LF_OK)
+        return;
     for (struct lf_lending **at = &e->lent; *at;) {
         struct lf_lending *l = *at;
         lf_replica_budget(l->replica, budget);

@@ -366,6 +366,7 @@ static void was_read(struct lf_engine *e, struct lf_resident *r)
 static void was_copied(struct lf_engine *e, struct lf_resident *r)
 {
     struct lf_residents *rs = &e->residents;
+    r->rc = r->rc ?: lf_gen_settle(e->gen, &r->why);
     r->rc = r->rc
                 ?: lf_slots_lend(e->slots, e->stream, &r->slot, &r->packed->shape, r->place.memory,
                                  &r->why);

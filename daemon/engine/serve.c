@@ -184,10 +184,54 @@ static int decoding(const struct lf_engine *e)
     return n;
 }
 
+/* Somebody may come, and nobody trains on the device meanwhile. */
+static bool awaits_others(const struct lf_engine *e)
+{
+    return e->n_live < lf_gen_seqs_max(e->gen) && lf_engine_trainings_running(e) == 0 && !e->lent;
+}
+
+/* What the step that has landed says of the device's time; its n tokens on their way. */
+static void landed(struct lf_engine *e, int n)
+{
+    struct lf_gen_status before = e->counted, *after = &e->counted;
+    lf_gen_status(e->gen, after);
+    lf_share_stepped(&e->share, after);
+    lf_histogram_add(&e->counters->batch_tokens,
+                     (double)(after->prompt_tokens - before.prompt_tokens +
+                              after->completion_tokens - before.completion_tokens));
+    lf_counter_add(&e->counters->cached_tokens,
+                   (uint64_t)(after->cached_tokens - before.cached_tokens));
+    lf_counter_add(&e->counters->drafted_tokens, (uint64_t)(after->drafted - before.drafted));
+    lf_counter_add(&e->counters->accepted_tokens, (uint64_t)(after->accepted - before.accepted));
+    lf_counter_add(&e->counters->completion_tokens,
+                   (uint64_t)(after->completion_tokens - before.completion_tokens));
+    uint64_t now = lf_clock_ns();
+    double wait = lf_gen_in_parts(e->gen) ? 0 : lf_share_launch_after(&e->share, after);
+    e->launch_ns = now + (uint64_t)(wait * LF_NS_PER_S);
+    for (int i = 0; i < n; i++)
+        deliver(e, &e->tokens[i], now);
+    lf_deliverer_flush(e->deliverer);
+}
+
+/* The next part of a step; before it who came meanwhile, where he can be read in a moment. */
+static enum lf_err serve_part(struct lf_engine *e, struct lf_diag *diag)
+{
+    struct lf_gen_status g;
+    int n = 0;
+    lf_gen_status(e->gen, &g);
+    int tokens = lf_share_between(&e->share, g.unread);
+    enum lf_err rc = lf_gen_go_on(e->gen, tokens, e->tokens, &n, diag);
+    if (rc == LF_OK && tokens > 0)
+        landed(e, n);
+    return rc;
+}
+
 enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
 {
-    struct lf_gen_status before, after;
+    struct lf_gen_status before;
     int n = 0;
+    if (lf_gen_part_way(e->gen))
+        return serve_part(e, diag);
     lf_gen_status(e->gen, &before);
     int n_decoding = decoding(e);
     struct lf_share_prompts prompts =
@@ -195,26 +239,11 @@ enum lf_err lf_engine_serve_step(struct lf_engine *e, struct lf_diag *diag)
     lf_gen_hold(e->gen, prompts.alone                                      ? LF_GEN_HELD_DECODING
                         : lf_share_holds_background(&e->share, n_decoding) ? LF_GEN_HELD_BACKGROUND
                                                                            : LF_GEN_HELD_NONE);
+    lf_gen_parts(e->gen, prompts.alone || !awaits_others(e) ? 1 : lf_share_parts(&e->share));
     enum lf_err rc = lf_gen_step(e->gen, prompts.tokens, e->tokens, &n, diag);
-    if (rc != LF_OK)
-        return rc;
-    lf_gen_status(e->gen, &after);
-    lf_share_stepped(&e->share, &after);
-    lf_histogram_add(&e->counters->batch_tokens,
-                     (double)(after.prompt_tokens - before.prompt_tokens + after.completion_tokens -
-                              before.completion_tokens));
-    lf_counter_add(&e->counters->cached_tokens,
-                   (uint64_t)(after.cached_tokens - before.cached_tokens));
-    lf_counter_add(&e->counters->drafted_tokens, (uint64_t)(after.drafted - before.drafted));
-    lf_counter_add(&e->counters->accepted_tokens, (uint64_t)(after.accepted - before.accepted));
-    lf_counter_add(&e->counters->completion_tokens,
-                   (uint64_t)(after.completion_tokens - before.completion_tokens));
-    uint64_t now = lf_clock_ns();
-    e->launch_ns = now + (uint64_t)(lf_share_launch_after(&e->share, &after) * LF_NS_PER_S);
-    for (int i = 0; i < n; i++)
-        deliver(e, &e->tokens[i], now);
-    lf_deliverer_flush(e->deliverer);
-    return LF_OK;
+    if (rc == LF_OK)
+        landed(e, n);
+    return rc;
 }
 
 /* ---- Out ------------------------------------------------------------------------------------- */

@@ -231,7 +231,8 @@ static void place(struct lf_engine *e, struct lf_training *t)
     bool could_evict = lf_residents_can_shrink(e);
     struct lf_job *j = t->job_made;
     t->job_made = NULL;
-    enum lf_err rc = lf_trainer_place(e->trainer, j, &diag);
+    enum lf_err rc = lf_gen_settle(e->gen, &diag);
+    rc = rc ?: lf_trainer_place(e->trainer, j, &diag);
     if (rc == LF_OK) {
         t->job = j;
         set_state(t, LF_TRAINING_PLACED);
@@ -354,7 +355,8 @@ enum lf_err lf_engine_train_step(struct lf_engine *e, int budget, struct lf_diag
 {
     int active;
     uint64_t before = tokens_trained(e);
-    enum lf_err rc = lf_trainer_step(e->trainer, budget, &active, diag);
+    enum lf_err rc = lf_gen_settle(e->gen, diag);
+    rc = rc ?: lf_trainer_step(e->trainer, budget, &active, diag);
     if (rc == LF_OK)
         lf_counter_add(&e->counters->train_tokens, tokens_trained(e) - before);
     return rc;

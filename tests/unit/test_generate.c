@@ -182,6 +182,143 @@ static void company_prompt_pieces_and_preemption_do_not_matter(void **state)
         }
 }
 
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+/* A request comes before each step and each part of one, and its prompt is read between two parts
+ * where it may be. */
+static int run_in_parts(struct texts *out, struct lf_gen *g, struct lf_gen_request *r, int n)
+{
+    struct lf_diag diag = {""};
+    int between = 0;
+    memset(out, 0, sizeof *out);
+    for (int next = 0, ended = 0; ended < n;) {
+        struct lf_gen_token tokens[N_PROMPTS];
+        struct lf_gen_status s;
+        uint64_t id;
+        int made = 0;
+        lf_gen_status(g, &s);
+        if (next < n && s.live < lf_gen_seqs_max(g)) {
+            r[next].user = &out->n[next];
+            must(lf_gen_add(g, &r[next++], &id, &diag), &diag);
+        }
+        must(lf_gen_await(g, &diag), &diag);
+        if (lf_gen_part_way(g))
+            must(lf_gen_go_on(g, 40, tokens, &made, &diag), &diag);
+        else
+            must(lf_gen_step(g, 0, tokens, &made, &diag), &diag);
+        lf_gen_status(g, &s);
+        between += s.step_prompt > 0 && s.step_decoding == 0 && lf_gen_in_parts(g);
+        for (int k = 0; k < made; k++) {
+            int i = (int)((int *)tokens[k].user - out->n);
+            out->ids[i][out->n[i]++] = tokens[k].token;
+            out->finish[i] = tokens[k].finish;
+            ended += tokens[k].finish != LF_FINISH_NONE;
+        }
+    }
+    return between;
+}
+
+static void a_step_in_parts_with_prompts_between_is_the_same(void **state)
+{
+    (void)state;
+    static const struct gen_case cases[] = {
+        {64, 12, 0, true, true},  {64, 12, 0, true, false}, {64, 3, 0, true, true},
+        {64, 12, 13, true, true}, {9, 12, 0, true, true},   {5, 12, 0, true, true},
+    };
+    struct texts alone;
+    make_prompts();
+    run_alone(&alone);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const struct gen_case *c = &cases[k];
+        struct tiny t;
+        struct texts got, want = alone;
+        struct lf_gen_status st;
+        struct lf_gen_request r[N_PROMPTS];
+        struct lf_exec_limits l = limits(c->pages);
+        int n = 0;
+        l.aside_tokens = 40;
+        tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+        struct lf_gen *g = gen_open(&t, c->seqs, c->tokens, true, 0);
+        lf_gen_parts(g, 8); /* a layer each: two */
+        for (int i = 0; i < N_PROMPTS; i++) {
+            if (!c->penalties && i == PENALISED)
+                continue;
+            memcpy(want.ids[n], alone.ids[i], sizeof want.ids[n]);
+            r[n++] = request(i);
+        }
+        int between = run_in_parts(&got, g, r, n);
+        assert_memory_equal(got.ids, want.ids, (size_t)n * sizeof *got.ids);
+        assert_memory_equal(got.finish, want.finish, (size_t)n * sizeof *got.finish);
+        lf_gen_status(g, &st);
+        print_message("%d pages: %d prompts' steps between parts, %d times preempted\n", c->pages,
+                      between, (int)st.preempted);
+        assert_true(between > 0);
+        assert_int_equal(st.live, 0);
+        assert_int_equal(st.pages_free, c->pages);
+        lf_gen_free(g);
+        tiny_close(&t);
+    }
+}
+
+/* Adds the request, and steps until its step is in parts and one of them is on its way. */
+static uint64_t part_way(struct lf_gen *g, struct lf_gen_request *r, struct lf_gen_token *tokens)
+{
+    struct lf_diag diag = {""};
+    uint64_t id;
+    int made;
+    must(lf_gen_add(g, r, &id, &diag), &diag);
+    for (int i = 0; i < 10 && !lf_gen_part_way(g); i++)
+        must(lf_gen_step(g, 0, tokens, &made, &diag), &diag);
+    assert_true(lf_gen_part_way(g));
+    return id;
+}
+
+static void between_parts_a_prompt_has_its_first_token_and_who_leaves_does(void **state)
+{
+    (void)state;
+    struct tiny t;
+    struct lf_diag diag = {""};
+    struct lf_gen_status st;
+    struct lf_gen_token tokens[N_PROMPTS];
+    struct lf_exec_limits l = limits(64);
+    int made;
+    uint64_t other, third;
+    make_prompts();
+    l.aside_tokens = 40;
+    tiny_open(&t, LF_DEVICE_CPU, 1, &l);
+    struct lf_gen *g = gen_open(&t, 2, 0, true, 0);
+    lf_gen_parts(g, 2);
+    struct lf_gen_request r = request(2);
+    uint64_t first = part_way(g, &r, tokens);
+    r = request(6);
+    must(lf_gen_add(g, &r, &other, &diag), &diag);
+    must(lf_gen_go_on(g, 40, tokens, &made, &diag), &diag);
+    assert_int_equal(made, 1); /* before the step that was there */
+    assert_true(tokens[0].id == other && tokens[0].index == 0);
+    lf_gen_status(g, &st);
+    assert_int_equal(st.step_decoding, 0);
+    assert_int_equal(st.step_prompt, prompt_length(6));
+    assert_false(lf_gen_part_way(g));
+    while (!lf_gen_part_way(g))
+        must(lf_gen_step(g, 0, tokens, &made, &diag), &diag);
+    lf_gen_remove(g, first); /* of a step that is part way: its place is free all the same */
+    r = request(8);
+    must(lf_gen_add(g, &r, &third, &diag), &diag);
+    lf_gen_remove(g, third);
+    for (int i = 0; i < 2 * N_TOKENS; i++) {
+        if (lf_gen_part_way(g))
+            must(lf_gen_settle(g, &diag), &diag);
+        must(lf_gen_step(g, 0, tokens, &made, &diag), &diag);
+        for (int k = 0; k < made; k++)
+            assert_true(tokens[k].id == other);
+    }
+    lf_gen_status(g, &st);
+    assert_int_equal(st.live, 0);
+    assert_int_equal(st.pages_free, 64);
+    lf_gen_free(g);
+    tiny_close(&t);
+}
+
 static void check_stop_id(bool ahead)
 {
     struct tiny t;
@@ -572,6 +709,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_prompt_pieces_and_preemption_do_not_matter),
+        cmocka_unit_test(a_step_in_parts_with_prompts_between_is_the_same),
+        cmocka_unit_test(between_parts_a_prompt_has_its_first_token_and_who_leaves_does),
         cmocka_unit_test(a_stop_id_ends_a_sequence),
         cmocka_unit_test(sequences_come_and_go_between_steps),
         cmocka_unit_test(prompts_are_scored),

@@ -130,14 +130,15 @@ struct user {
 };
 
 struct flight {
-    double end, seconds;
-    int decoding, prompt;
+    double end, seconds; /* seconds: without what went between its parts */
+    int decoding, prompt, parts;
     bool draws[USERS];
 };
 
 struct load {
     double step, step_token, alone; /* what they cost; of prompts alone */
     bool crowd;                     /* all but the first user go on and on, and he asks seldom */
+    bool parts;                     /* steps are put on the stream in parts */
     struct lf_share share;
     struct user users[USERS];
     struct flight flight;
@@ -184,16 +185,24 @@ static void plan_prompts(struct load *l, struct flight *f, double at, int tokens
     }
 }
 
+/* How many prompts wait, and their tokens. */
+static int unread_at(const struct load *l, double at, int *tokens)
+{
+    int n = 0;
+    *tokens = 0;
+    for (int i = 0; i < USERS; i++) {
+        n += waits(&l->users[i], at);
+        *tokens += waits(&l->users[i], at) ? l->users[i].left : 0;
+    }
+    return n;
+}
+
 static struct flight launch(struct load *l, double at)
 {
     struct flight f = {0};
-    int n_decoding = 0, n_prompts = 0, unread = 0;
-    for (int i = 0; i < USERS; i++) {
-        const struct user *u = &l->users[i];
-        n_decoding += u->made > 0;
-        n_prompts += waits(u, at);
-        unread += waits(u, at) ? u->left : 0;
-    }
+    int n_decoding = 0, unread, n_prompts = unread_at(l, at, &unread);
+    for (int i = 0; i < USERS; i++)
+        n_decoding += l->users[i].made > 0;
     struct lf_share_prompts prompts = lf_share_prompts(&l->share, n_decoding, n_prompts, unread);
     for (int i = 0; i < USERS && !prompts.alone; i++) {
         const struct user *u = &l->users[i];
@@ -206,15 +215,16 @@ static struct flight launch(struct load *l, double at)
         f.seconds =
             scattered((f.decoding > 0 ? l->step : l->alone) + l->step_token * f.prompt, l->steps++);
     f.end = fmax(at, l->flight.end) + f.seconds;
+    f.parts = l->parts && f.decoding > 0 ? lf_share_parts(&l->share) : 1;
     return f;
 }
 
 /* What the flight brought; who has all asks again, and is not in the one behind it. */
-static void hear_all(struct load *l, struct flight *behind)
+static void hear_all(struct load *l, const struct flight *f, struct flight *behind)
 {
     for (int i = 0; i < USERS; i++) {
         struct user *u = &l->users[i];
-        if (!l->flight.draws[i])
+        if (!f->draws[i])
             continue;
         if (l->now > WARM && u->made == 0 && (!l->crowd || i == 0))
             l->first[l->n_first++] = l->now - u->asked;
@@ -228,11 +238,38 @@ static void hear_all(struct load *l, struct flight *behind)
     }
 }
 
+/* Prompts between the parts of the step that has just begun: as it does, or one of them ends, one
+ * runs, and what is put on the stream then comes behind that. */
+static void read_between(struct load *l)
+{
+    struct flight *f = &l->flight;
+    double part = f->seconds / f->parts, begin = f->end - f->seconds;
+    for (int k = 0; k <= f->parts - 2; k++) {
+        double at = begin + k * part;
+        int unread, n = unread_at(l, at, &unread) > 0 ? lf_share_between(&l->share, unread) : 0;
+        if (n == 0)
+            continue;
+        struct flight own = {0};
+        plan_prompts(l, &own, at, n);
+        own.seconds = scattered(l->alone + l->step_token * own.prompt, l->steps++);
+        struct lf_gen_status g = {.step_prompt = own.prompt,
+                                  .prompt_tokens = l->share.launched + own.prompt,
+                                  .step_seconds = own.seconds};
+        lf_share_stepped(&l->share, &g);
+        l->now = at + part + own.seconds;
+        hear_all(l, &own, f);
+        begin += own.seconds;
+        f->end += own.seconds;
+    }
+}
+
 static void turn(struct load *l)
 {
     const struct flight *f = &l->flight;
     const struct lf_gen_status under_way = {.next_decoding = f->decoding, .next_prompt = f->prompt};
     double at = l->now + lf_share_launch_after(&l->share, &under_way);
+    if (f->parts > 1) /* two of them are left */
+        at = fmax(l->now, f->end - 2 * f->seconds / f->parts);
     struct flight next = launch(l, at);
     l->now = fmax(at, f->end);
     if (f->seconds > 0) {
@@ -246,8 +283,10 @@ static void turn(struct load *l)
     } else if (next.seconds == 0) {
         l->now += ROUND; /* nobody is there */
     }
-    hear_all(l, &next);
+    hear_all(l, f, &next);
     l->flight = next;
+    if (next.parts > 1)
+        read_between(l);
 }
 
 static int compare(const void *a, const void *b)
@@ -262,13 +301,14 @@ static double part_of(const double *v, size_t n, double part)
     return 1e3 * v[(size_t)(part * (double)(n - 1))];
 }
 
-static struct load *run_load(double step, double step_token, double alone, bool crowd)
+static struct load *run_load(double step, double step_token, double alone, bool crowd, bool parts)
 {
     struct load *l = calloc(1, sizeof *l);
     l->step = step;
     l->step_token = step_token;
     l->alone = alone;
     l->crowd = crowd;
+    l->parts = parts;
     for (int i = 0; i < USERS; i++)
         ask(l, &l->users[i], 0.01 * i);
     while (l->now < WARM + SECONDS)
@@ -287,22 +327,28 @@ static struct load *run_load(double step, double step_token, double alone, bool 
 static void many_users_wait_for_nobody(void **state)
 {
     (void)state;
-    struct load *l = run_load(8e-3, 20e-6, 3e-3, false); /* as a card with 50 users over HTTP */
+    struct load *l =
+        run_load(8e-3, 20e-6, 3e-3, false, false); /* as a card with 50 users over HTTP */
     assert_true(part_of(l->first, l->n_first, 0.5) < 30);
     assert_true(part_of(l->first, l->n_first, 0.99) < 120);
     assert_true(part_of(l->next, l->n_next, 0.5) < 12.5);
     assert_true(part_of(l->next, l->n_next, 0.99) < 20);
     assert_true(l->longest < 1.1 * 18.7e-3); /* times scatter */
     free(l);
-    l = run_load(3.5e-3, 20e-6, 3e-3,
+    l = run_load(3.5e-3, 20e-6, 3e-3, false,
                  false); /* steps that nobody feels need not be short for prompts */
     assert_true(part_of(l->first, l->n_first, 0.99) < 120);
     assert_true(part_of(l->next, l->n_next, 0.99) < 20);
     free(l);
-    l = run_load(30e-3, 80e-6, 20e-3,
+    l = run_load(30e-3, 80e-6, 20e-3, false,
                  false); /* where a step is felt at any rate, prompts have their part */
     assert_true(l->longest < 1.1 * 2.2 * 30e-3);
     free(l);
+}
+
+static double tokens_made(const struct load *l)
+{
+    return (double)(l->n_first + l->n_next);
 }
 
 /* As a card on which 256 of one adapter answer at length and another's request comes now and then:
@@ -310,12 +356,29 @@ static void many_users_wait_for_nobody(void **state)
 static void a_crowd_does_not_hold_up_who_comes_now_and_then(void **state)
 {
     (void)state;
-    struct load *l = run_load(9.5e-3, 20e-6, 3e-3, true);
+    struct load *l = run_load(9.5e-3, 20e-6, 3e-3, true, false);
     assert_true(part_of(l->first, l->n_first, 0.5) < 2.1 * 6.6);
     assert_true(part_of(l->first, l->n_first, 0.99) < 3 * 6.6); /* he comes as a step begins */
     assert_true(part_of(l->next, l->n_next, 0.5) < 1.1 * 9.5);
     assert_true(part_of(l->next, l->n_next, 0.99) < 2 * 9.5);
     free(l);
+}
+
+/* In eight parts he waits for two or three of them, whatever a step takes, and nobody makes fewer
+ * tokens for it. */
+static void in_a_crowd_he_waits_for_a_part_of_a_step(void **state)
+{
+    (void)state;
+    for (double step = 9.5e-3; step < 16e-3; step += 5e-3) {
+        struct load *whole = run_load(step, 20e-6, 3e-3, true, false);
+        struct load *l = run_load(step, 20e-6, 3e-3, true, true);
+        assert_true(part_of(l->first, l->n_first, 0.5) < 6.6 + 1e3 * step / 8 * 2.1);
+        assert_true(part_of(l->first, l->n_first, 0.99) < 1.8 * 6.6);
+        assert_true(part_of(l->next, l->n_next, 0.99) < 1e3 * step + 7.5);
+        assert_true(tokens_made(l) > 0.99 * tokens_made(whole));
+        free(whole);
+        free(l);
+    }
 }
 
 static void a_step_is_launched_as_late_as_its_forerunner_allows(void **state)
@@ -500,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_prompt_that_comes_alone_is_read_at_once),
         cmocka_unit_test(a_last_piece_is_read_on_credit),
         cmocka_unit_test(a_crowd_does_not_hold_up_who_comes_now_and_then),
+        cmocka_unit_test(in_a_crowd_he_waits_for_a_part_of_a_step),
         cmocka_unit_test(many_users_wait_for_nobody),
         cmocka_unit_test(a_step_is_launched_as_late_as_its_forerunner_allows),
         cmocka_unit_test(while_nobody_decodes_steps_of_prompts_are_short_all_the_same),
