@@ -88,18 +88,29 @@ enum lf_err lf_remote_download(struct lf_remote *c, const char *path, const char
     return rc;
 }
 
+enum lf_err lf_remote_served(struct lf_remote *c, const char *name, int64_t *version,
+                             struct lf_diag *diag)
+{
+    char path[LF_PATH_MAX];
+    json_auto_t *answer = NULL;
+    enum lf_err rc = lf_remote_path(path, name, "", diag);
+    rc = rc ?: lf_remote_json(c, &answer, "GET", path, NULL, diag);
+    *version = (int64_t)json_integer_value(json_object_get(answer, "version"));
+    return rc == LF_OK && *version < 1
+               ? lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name)
+               : rc;
+}
+
+/* Of one version, also where another one serves meanwhile. */
 enum lf_err lf_remote_peft(struct lf_remote *c, const char *name, int64_t version, const char *dir,
                            struct lf_diag *diag)
 {
     static const char *const files[] = {LF_ADAPTER_CONFIG_NAME, LF_ADAPTER_WEIGHTS_NAME};
     char rest[LF_PATH_MAX - 256], path[LF_PATH_MAX], file[LF_PATH_MAX];
-    enum lf_err rc = LF_OK;
+    enum lf_err rc = version > 0 ? LF_OK : lf_remote_served(c, name, &version, diag);
     for (int i = 0; i < 2 && rc == LF_OK; i++) {
-        if (version > 0)
-            snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s",
-                     (long long)version, files[i]);
-        else
-            snprintf(rest, sizeof rest, "/files/" LF_FILE_ADAPTER_DIR "%s", files[i]);
+        snprintf(rest, sizeof rest, "/files/" LF_FILE_VERSIONS_DIR "%lld/%s", (long long)version,
+                 files[i]);
         rc = lf_remote_path(path, name, rest, diag);
         rc = rc ?: lf_path_join(file, dir, files[i], diag);
         rc = rc ?: lf_remote_download(c, path, file, diag);

@@ -35,6 +35,9 @@ enum lf_err lf_remote_create(struct lf_remote *c, const char *name, json_t *sett
 /* The answer to a GET as a local file, which is there whole or not at all. */
 enum lf_err lf_remote_download(struct lf_remote *c, const char *path, const char *file,
                                struct lf_diag *diag) LF_MUST_CHECK;
+/* The version that serves; LF_E_NOT_FOUND where none does. */
+enum lf_err lf_remote_served(struct lf_remote *c, const char *name, int64_t *version,
+                             struct lf_diag *diag) LF_MUST_CHECK;
 /* The two files of a version (0: of the one that is served) as PEFT has them, into DIR; the weights
  * come last. */
 enum lf_err lf_remote_peft(struct lf_remote *c, const char *name, int64_t version, const char *dir,

@@ -71,31 +71,20 @@ static enum lf_err evals_get(struct lf_remote *c, const char *name, int version,
     return rc;
 }
 
-/* The version that serves. */
-static enum lf_err current_of(struct lf_remote *c, const char *name, int *version,
-                              struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    json_auto_t *answer = NULL;
-    enum lf_err rc = lf_remote_path(path, name, "", diag);
-    rc = rc ?: lf_remote_json(c, &answer, "GET", path, NULL, diag);
-    *version = (int)json_integer_value(json_object_get(answer, "version"));
-    return rc == LF_OK && *version < 1 ? lf_fail(diag, LF_E_NOT_FOUND, "it has no version yet")
-                                       : rc;
-}
-
 /* "viggo": the version that serves; "viggo/3". */
 static enum lf_err tell(struct lf_remote *c, const char *word, struct told *t, struct lf_diag *diag)
 {
     const char *slash = strchr(word, '/');
     char name[LF_NAME_MAX + 1];
+    int64_t served = 0;
     int version = slash ? (int)strtol(slash + 1, NULL, 10) : 0;
     size_t n = slash ? (size_t)(slash - word) : strlen(word);
     t->evals = json_object();
     if (n > LF_NAME_MAX || (slash && version < 1))
         return lf_fail(diag, LF_E_INVALID, "it must be NAME or NAME/N");
     snprintf(name, sizeof name, "%.*s", (int)n, word);
-    enum lf_err rc = slash ? LF_OK : current_of(c, name, &version, diag);
+    enum lf_err rc = slash ? LF_OK : lf_remote_served(c, name, &served, diag);
+    version = slash ? version : (int)served;
     snprintf(t->name, sizeof t->name, "%s/%d", name, version);
     rc = rc ?: json_get(c, name, version, "config.json", &t->settings, diag);
     rc = rc ?: json_get(c, name, version, "metrics.json", &t->report, diag);

@@ -90,26 +90,12 @@ static enum lf_err write_card(const char *id, const char *adapter, int64_t versi
     return rc ?: lf_file_write(path, text.data, text.len, diag);
 }
 
-static enum lf_err served_version(int64_t *version, struct lf_remote *c, const char *name,
-                                  struct lf_diag *diag)
-{
-    char path[LF_PATH_MAX];
-    json_auto_t *answer = NULL;
-    enum lf_err rc = lf_remote_path(path, name, "", diag);
-    rc = rc ?: lf_remote_json(c, &answer, "GET", path, NULL, diag);
-    if (rc == LF_OK && *version == 0)
-        *version = json_integer_value(json_object_get(answer, "version"));
-    if (rc == LF_OK && *version == 0)
-        rc = lf_fail(diag, LF_E_NOT_FOUND, "%s has no version yet", name);
-    return rc;
-}
-
 /* What the repository gets, into DIR. */
 static enum lf_err gather(const struct push_flags *x, struct lf_remote *c, const char *id,
                           const char *name, const char *dir, struct lf_diag *diag)
 {
     int64_t version = x->version;
-    enum lf_err rc = served_version(&version, c, name, diag);
+    enum lf_err rc = version > 0 ? LF_OK : lf_remote_served(c, name, &version, diag);
     rc = rc ?: lf_remote_peft(c, name, version, dir, diag);
     rc = rc ?: fetch(c, name, version, lf_files[LF_FILE_METRICS].name, dir, diag);
     rc = rc ?: fetch(c, name, version, lf_files[LF_FILE_CONFIG].name, dir, diag);

@@ -42,7 +42,15 @@ lorafs export task -v 1 "$WORK/first"
 for file in adapter_config.json adapter_model.safetensors; do
     cmp "$WORK/peft/$file" "$WORK/first/$file"
 done
+# Of the version that serves, not what waits to become another one.
+sed 's/"lora_alpha": *[0-9.]*/"lora_alpha": 1/' "$WORK/peft/adapter_config.json" >"$WORK/half.json"
+lorafs cp "$WORK/half.json" task:adapter/adapter_config.json
+lorafs export task "$WORK/served"
+cmp "$WORK/peft/adapter_config.json" "$WORK/served/adapter_config.json"
+lorafs cp "$WORK/peft/adapter_config.json" task:adapter/adapter_config.json
 lorafs create twin
+refuses lorafs export twin "$WORK/none"
+refused_with 'twin has no version yet'
 lorafs cp task:config.json task:prompt twin:
 lorafs cp "$WORK"/peft/* twin:adapter/
 lorafs run twin -T 0 </dev/null | cmp - "$WORK/answer"
