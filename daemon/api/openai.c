@@ -99,7 +99,7 @@ enum lf_err lf_api_model(struct lf_http *q, struct lf_diag *diag)
     }
     rc = lf_registry_view(q->daemon->registry, s.name, &v, diag);
     if (rc == LF_OK)
-        lf_http_reply_json(q, 200, model_json(s.name, v.record.created_ms, base->name));
+        lf_http_reply_json(q, 200, model_json(q->param[0], v.record.created_ms, base->name));
     return rc;
 }
 

@@ -9,7 +9,8 @@ client = openai.OpenAI(base_url=os.environ["URL"] + "/v1", api_key="none", max_r
 
 names = [m.id for m in client.models.list()]
 expect(names == ["chatty", "red"], f"models: {names}")
-expect(client.models.retrieve("red").id == "red", "retrieve")
+for name in ("red", "red/1", "chatty"):
+    expect(client.models.retrieve(name).id == name, f"retrieve {name}")
 
 # In one piece
 r = client.completions.create(model="red", prompt="Item 3 is", max_tokens=4, temperature=0)
@@ -117,7 +118,8 @@ gone = client.models.delete("red")
 expect(gone.id == "red" and gone.deleted and gone.object == "model", f"delete: {gone}")
 refused(openai.NotFoundError, model="red")
 expect([m.id for m in client.models.list()] == ["chatty"], "it is listed no more")
-for name, kind in (("red", openai.NotFoundError), ("chatty", openai.PermissionDeniedError)):
+for name, kind in (("red", openai.NotFoundError), ("red/1", openai.NotFoundError),
+                   ("chatty", openai.PermissionDeniedError)):
     try:
         client.models.delete(name)
     except kind:
