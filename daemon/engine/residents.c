@@ -88,10 +88,14 @@ static void off_host(struct lf_residents *rs, struct lf_resident *r)
     r->packed = NULL;
 }
 
-/* What is on the stream may read it still: lf_mark_set(freed) before others lie there. */
+/* What is on the stream may read it still: lf_mark_set(freed) before others lie there. So may parts
+ * of a step that are not there yet, of a sequence that has just ended. */
 static void off_device(struct lf_engine *e, struct lf_resident *r)
 {
+    struct lf_diag why;
     lf_assert(r->state == LF_RESIDENT_PLACED && r->users == 0);
+    if (lf_gen_settle(e->gen, &why) != LF_OK)
+        lf_log(LF_LOG_WARN, "engine", "a step that was part way: %s", why.text);
     lf_slots_unload(e->slots, e->stream, r->slot);
     lf_region_give(&e->residents.region, &r->place);
     move_to(&e->residents, r, r->packed ? LF_RESIDENT_READ : LF_RESIDENT_ABSENT);
