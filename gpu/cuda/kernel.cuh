@@ -134,6 +134,18 @@ LF_DEVICE float warp_sum(float x)
     return x;
 }
 
+/* Over the lanes up to this one, which is among them. */
+template <typename T> LF_DEVICE T warp_upto(T x)
+{
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int d = 1; d < 32; d *= 2) {
+        T before = __shfl_up_sync(0xffffffffu, x, d);
+        x += lane >= d ? before : 0;
+    }
+    return x;
+}
+
 LF_DEVICE float warp_max(float x)
 {
 #pragma unroll
@@ -212,12 +224,7 @@ LF_DEVICE struct row_tile find_row_tile(const struct lf_lora_seg *segs, int n_se
             start = segs[i].start;
             rows = segs[i].end - start;
         }
-        int tiles = (rows + height - 1) / height, upto = tiles;
-#pragma unroll
-        for (int d = 1; d < 32; d *= 2) {
-            int before = __shfl_up_sync(0xffffffffu, upto, d);
-            upto += lane >= d ? before : 0;
-        }
+        int tiles = (rows + height - 1) / height, upto = warp_upto(tiles);
         unsigned found = __ballot_sync(0xffffffffu, upto > tile);
         if (found) {
             int from = __ffs(found) - 1;

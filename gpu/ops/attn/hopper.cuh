@@ -83,18 +83,6 @@ LF_DEVICE int tiles_from(const struct tile_list &l, int level)
     return __reduce_add_sync(0xffffffffu, sum);
 }
 
-/* The sum of v over the lanes below this one. */
-LF_DEVICE int warp_sum_below(int v)
-{
-    int lane = threadIdx.x % 32, sum = v;
-#pragma unroll
-    for (int by = 1; by < 32; by *= 2) {
-        int other = __shfl_up_sync(0xffffffffu, sum, by);
-        sum += lane >= by ? other : 0;
-    }
-    return sum - v;
-}
-
 /* Tile number `rank` of the list; a whole warp calls it, and every lane gets the same answer. */
 LF_DEVICE struct tile_at find_tile(const struct tile_list &l, int rank)
 {
@@ -113,7 +101,7 @@ LF_DEVICE struct tile_at find_tile(const struct tile_list &l, int rank)
         struct tile_levels t = levels_of(l, l.seqs[i]);
         mine += level >= t.first && level < t.first + t.n;
     }
-    int before = warp_sum_below(mine);
+    int before = warp_upto(mine) - mine;
     bool here = rank >= before && rank < before + mine;
     for (int i = lane * each, left = here ? rank - before : -1; left >= 0; i++) {
         struct tile_levels t = levels_of(l, l.seqs[i]);

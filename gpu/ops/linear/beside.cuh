@@ -32,7 +32,9 @@
 #define BESIDE_STAGES 2   /* of a warp's ring */
 #define SITES_AHEAD 4     /* whose entry L2 is asked for, for the maps that follow */
 
-static_assert(BESIDE_ENTRIES % 32 == 0, "a warp adds up the table");
+static_assert(BESIDE_ENTRIES % 32 == 0 && BESIDE_ENTRIES <= BESIDE_THREADS,
+              "a warp adds up the table, whose entries have a thread each");
+static_assert(BESIDE_ENTRIES <= 256, "beside_first halves a table of 256");
 
 /* The blocks that make u. */
 struct beside {
@@ -67,12 +69,7 @@ LF_DEVICE void beside_find_tiles(struct beside_smem &m, const struct q4_lora &l)
             rows = l.segs[i].end - start;
             slot = l.segs[i].slot;
         }
-        int tiles = (rows + BESIDE_ROWS - 1) / BESIDE_ROWS, upto = tiles;
-#pragma unroll
-        for (int d = 1; d < 32; d *= 2) {
-            int more = __shfl_up_sync(0xffffffffu, upto, d);
-            upto += lane >= d ? more : 0;
-        }
+        int tiles = (rows + BESIDE_ROWS - 1) / BESIDE_ROWS, upto = warp_upto(tiles);
         for (int j = 0; j < tiles; j++) {
             int at = before + upto - tiles + j;
             m.slot[at] = slot;
@@ -111,15 +108,10 @@ LF_DEVICE void beside_add_up(struct beside_smem &m)
 #pragma unroll
     for (int i = 0; i < each; i++)
         part[i] = sum += m.upto[lane * each + i];
-    int upto = sum;
-#pragma unroll
-    for (int d = 1; d < 32; d *= 2) {
-        int more = __shfl_up_sync(0xffffffffu, upto, d);
-        upto += lane >= d ? more : 0;
-    }
+    int before = warp_upto(sum) - sum;
 #pragma unroll
     for (int i = 0; i < each; i++)
-        m.upto[lane * each + i] = upto - sum + part[i];
+        m.upto[lane * each + i] = before + part[i];
 }
 
 /* The table of the call, and the rings. The batch and its adapters were there before any kernel of

@@ -29,6 +29,8 @@
 #define SUPPLY_WARPS 4           /* two work: registers are moved by the warpgroup */
 #define RUN_BYTES (Q4_RUN * 512) /* codes of a panel */
 
+static_assert(BESIDE_MAX <= BESIDE_TILES, "a tile has a row at the least");
+
 template <int N> struct shape {
     static const int groups = N <= 128 ? 4 : 2; /* warpgroups that consume */
     static const int panels = 4 * groups;

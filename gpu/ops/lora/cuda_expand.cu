@@ -57,12 +57,7 @@ LF_DEVICE struct row_tile find_any_tile(const struct lora_batch &b, int T, int t
         }
         int bare = (start - before + ROWS - 1) / ROWS,
             mine = bare + (end - start + ROWS - 1) / ROWS;
-        int upto = mine;
-#pragma unroll
-        for (int d = 1; d < 32; d *= 2) {
-            int others = __shfl_up_sync(0xffffffffu, upto, d);
-            upto += lane >= d ? others : 0;
-        }
+        int upto = warp_upto(mine);
         unsigned found = __ballot_sync(0xffffffffu, upto > tile);
         if (found) {
             int from = __ffs(found) - 1, at = tile - (upto - mine);

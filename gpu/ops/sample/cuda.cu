@@ -64,15 +64,10 @@ LF_DEVICE mass_t block_greatest(mass_t v, mass_t *part)
 /* The sum over the threads before this one. */
 LF_DEVICE mass_t block_before(mass_t v, mass_t *part)
 {
-    mass_t upto = v;
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-#pragma unroll
-    for (int d = 1; d < 32; d *= 2) {
-        mass_t other = __shfl_up_sync(0xffffffffu, upto, d);
-        upto += lane >= d ? other : 0;
-    }
+    mass_t upto = warp_upto(v);
+    int warp = threadIdx.x / 32;
     __syncthreads();
-    if (lane == 31)
+    if (threadIdx.x % 32 == 31)
         part[warp] = upto;
     __syncthreads();
     mass_t before = upto - v;
