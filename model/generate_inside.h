@@ -2,6 +2,7 @@
 #ifndef LF_MODEL_GENERATE_INSIDE_H
 #define LF_MODEL_GENERATE_INSIDE_H
 
+#include "core/num.h"
 #include "model/draft_base.h"
 #include "model/generate.h"
 #include "model/limits.h"
@@ -145,8 +146,7 @@ static inline bool decodes(const struct gen_seq *s)
 /* How many drafts it may have: with them comes a token that is none. */
 static inline int lf_gen_drafts_most(const struct gen_seq *s, const struct lf_speculation *by)
 {
-    int left = s->max_tokens - (s->n - s->n_prompt) - 1;
-    return by->most < left ? by->most : left;
+    return lf_min_int(by->most, s->max_tokens - (s->n - s->n_prompt) - 1);
 }
 
 /* generate_plan.c */
